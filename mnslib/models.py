@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any, Self
 
 from mnslib.packaged import packaged
@@ -180,6 +181,8 @@ class ManagedCluster:
         network_policy_engine: `azure`, `calico`, `cilium`, or None where policies have no effect.
         power_state: `Running` or `Stopped`.
         most_nodes: the autoscaler's maximum, by each node pool that has one.
+        is_private: its API server is reached from inside its network only.
+        has_metrics: managed Prometheus collects its metrics.
     """
 
     id: ClusterId
@@ -191,11 +194,36 @@ class ManagedCluster:
     has_azure_rbac: bool
     network_policy_engine: str | None
     most_nodes: Mapping[str, int] = field(default_factory=dict)
+    is_private: bool = False
+    has_metrics: bool = True
 
     @property
     def is_stopped(self) -> bool:
         """Whether its nodes and its API server are off."""
         return self.power_state.lower() == "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What the caller may do at a scope by one of its roles: patterns of actions, with `*`.
+
+    What `not_...` names is left out of them again.
+    """
+
+    actions: tuple[str, ...] = ()
+    not_actions: tuple[str, ...] = ()
+    data_actions: tuple[str, ...] = ()
+    not_data_actions: tuple[str, ...] = ()
+
+    def allows(self, action: str, *, is_data: bool = False) -> bool:
+        """Return whether it allows an action of ARM's, or a data action."""
+        sides = (self.actions, self.not_actions)
+        if is_data:
+            sides = (self.data_actions, self.not_data_actions)
+        given, taken = (
+            any(fnmatchcase(action.lower(), one.lower()) for one in side) for side in sides
+        )
+        return given and not taken
 
 
 UNDO_NAME = "undo.yaml"

@@ -102,12 +102,19 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One check: what was looked at, the verdict, what was found, what to do about it."""
+    """One check: what was looked at, the verdict, what was found, what to do about it.
+
+    Attributes:
+        why: what depends on it.
+        allow: name in `allow` under which notebook 10 does it; empty where mnslib cannot.
+    """
 
     name: str
     status: CheckStatus
     detail: str
     remedy: str = ""
+    why: str = ""
+    allow: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

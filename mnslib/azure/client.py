@@ -22,6 +22,7 @@ from mnslib.azure.managed_namespaces import ManagedNamespaces
 from mnslib.azure.operations import Operations
 from mnslib.azure.pipeline import Rest, TokenPolicy, build_transport
 from mnslib.azure.prometheus import PrometheusClient
+from mnslib.azure.providers import Providers
 from mnslib.azure.role_assignments import RoleAssignments
 from mnslib.azure.scheduler import Scheduler, ThreadPool
 from mnslib.azure.throttle import Limits, Throttle
@@ -37,6 +38,9 @@ API_VERSION = "2026-08-01"
 """Of all calls to the container service: the SDK's default, which lists ask for without it.
 Source: azure-mgmt-containerservice 41.8."""
 
+SUBSCRIPTIONS_VERSION = "2022-12-01"
+"""Source: ARM REST reference, Subscriptions: List."""
+
 
 class AzureClient:
     """Everything mnslib asks of Azure. Safe to use from several threads.
@@ -45,7 +49,7 @@ class AzureClient:
         cloud: where it asks.
         throttle: how fast it may ask.
         containers, authorization: the SDK's client of a subscription.
-        managed_clusters, managed_namespaces, role_assignments: the resources.
+        managed_clusters, managed_namespaces, role_assignments, providers: the resources.
         operations: follows what was started.
         directory: users, groups and service principals.
     """
@@ -98,6 +102,7 @@ class AzureClient:
             self._rest_for(cloud.graph_endpoint, scope=cloud.graph_scope),
             endpoint=cloud.graph_endpoint,
         )
+        self.providers = Providers(self)
 
     def _rest_for(self, endpoint: str, *, scope: str) -> Rest:
         return Rest(
@@ -126,6 +131,15 @@ class AzureClient:
         """
         where = f"{self.cloud.arm_endpoint}{quote(path)}"
         return self._rest.get(f"{where}?api-version={api_version}")[1]
+
+    def subscriptions(self) -> dict[str, str]:
+        """Return the names of the subscriptions that the credential sees, by their ids.
+
+        Raises:
+            ArmError: if it was refused.
+        """
+        found = self.items("/subscriptions", api_version=SUBSCRIPTIONS_VERSION)
+        return {str(one["subscriptionId"]): str(one.get("displayName") or "") for one in found}
 
     def scheduler(self, threads: ThreadPool, *, most_per_lane: int) -> Scheduler:
         """Return a scheduler of this client's calls, which draws from the same buckets."""

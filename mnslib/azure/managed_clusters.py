@@ -18,7 +18,9 @@ from mnslib.resource_ids import ClusterId
 if TYPE_CHECKING:
     from mnslib.azure.client import AzureClient
 
+ENFORCED = "Enforce"
 _SAFEGUARDS_VERSION = "2025-04-01"
+_PRIVATE = "enablePrivateCluster"
 _ENGINES = frozenset({"azure", "calico", "cilium"})
 
 
@@ -50,6 +52,14 @@ class ManagedClusters:
     def guarded_except(self, cluster: ClusterId) -> Sequence[str] | None:
         """Return the namespaces that enforced Deployment Safeguards leave out; None without them.
 
+        Raises: as `safeguards`.
+        """
+        level, left_out = self.safeguards(cluster)
+        return left_out if level == ENFORCED else None
+
+    def safeguards(self, cluster: ClusterId) -> tuple[str, Sequence[str]]:
+        """Return the level of Deployment Safeguards, empty where off, and whom they leave out.
+
         Source: the AKS REST reference, `deploymentSafeguards`, which no SDK has.
 
         Raises:
@@ -61,8 +71,8 @@ class ManagedClusters:
                 f"{cluster}/providers/{kind}/default", api_version=_SAFEGUARDS_VERSION
             )
         except ArmNotFoundError:
-            return None
-        return _left_out(found)
+            return "", ()
+        return _safeguards(found)
 
     def list_cluster_user_credential(self, cluster: ClusterId) -> str:
         """Return the user kubeconfig of a cluster, as YAML text.
@@ -82,12 +92,11 @@ class ManagedClusters:
 
 
 @read_as("deployment safeguards")
-def _left_out(found: Mapping[str, Any]) -> Sequence[str] | None:
+def _safeguards(found: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
     properties = found["properties"]
-    if properties.get("level") != "Enforce":
-        return None
     keys = ("excludedNamespaces", "systemExcludedNamespaces")
-    return sorted({name for key in keys for name in properties.get(key) or ()})
+    left_out = sorted({name for key in keys for name in properties.get(key) or ()})
+    return str(properties.get("level") or ""), left_out
 
 
 @read_as("a managed cluster")
@@ -95,6 +104,7 @@ def from_wire(item: Mapping[str, Any]) -> ManagedCluster:
     """Return a cluster as ARM answered it; blocks left out mean that the feature is off."""
     properties = item["properties"]
     entra = properties.get("aadProfile") or {}
+    monitor = properties.get("azureMonitorProfile") or {}
     engine = (properties.get("networkProfile") or {}).get("networkPolicy")
     versions = properties.get("currentKubernetesVersion"), properties.get("kubernetesVersion")
     return ManagedCluster(
@@ -111,4 +121,6 @@ def from_wire(item: Mapping[str, Any]) -> ManagedCluster:
             for pool in properties.get("agentPoolProfiles") or ()
             if pool.get("enableAutoScaling") and pool.get("maxCount")
         },
+        is_private=bool((properties.get("apiServerAccessProfile") or {}).get(_PRIVATE)),
+        has_metrics=bool((monitor.get("metrics") or {}).get("enabled")),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnslib.azure.messages import read_as
 from mnslib.errors import ArmNotFoundError
-from mnslib.models import AccessGrant, RoleAssignment
+from mnslib.models import AccessGrant, Permission, RoleAssignment
 from mnslib.resource_ids import role_assignment_name, role_definition_id
 
 if TYPE_CHECKING:
@@ -32,6 +32,18 @@ class RoleAssignments:
         """
         path = f"/subscriptions/{subscription_id}/providers/Microsoft.Authorization/roleAssignments"
         return [from_wire(item) for item in self._client.items(path, api_version=API_VERSION)]
+
+    def permissions(self, scope: str) -> list[Permission]:
+        """Return what the caller may do at a scope, of its own roles and of its groups'.
+
+        Conditions and deny assignments are not in it.
+
+        Raises:
+            ArmNotFoundError: if there is nothing at the scope.
+            ArmError: if it was refused.
+        """
+        path = f"{scope}/providers/Microsoft.Authorization/permissions"
+        return [_permission(item) for item in self._client.items(path, api_version=API_VERSION)]
 
     def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
         """Assign a role at a scope.
@@ -79,4 +91,18 @@ def from_wire(item: Any) -> RoleAssignment:
         principal_type=str(properties.get("principalType") or ""),
         role_guid=str(properties["roleDefinitionId"]).rstrip("/").rpartition("/")[2].lower(),
         condition=str(properties.get("condition") or ""),
+    )
+
+
+@read_as("a list of permissions")
+def _permission(item: Any) -> Permission:
+    names = ("actions", "notActions", "dataActions", "notDataActions")
+    actions, not_actions, data_actions, not_data_actions = (
+        tuple(map(str, item.get(name) or ())) for name in names
+    )
+    return Permission(
+        actions=actions,
+        not_actions=not_actions,
+        data_actions=data_actions,
+        not_data_actions=not_data_actions,
     )

@@ -7,6 +7,7 @@ view, and plans must say "unknown" there, never "none".
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
@@ -127,6 +128,28 @@ class ObservedCluster:
         if self.kubernetes is None:
             return None
         return self.kubernetes.namespaces.get(target.namespace_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a cluster stands on; of what could not be read, why.
+
+    Attributes:
+        missing: why there is no such cluster, and which there are; empty where there is.
+        provider: how the resource provider stands in the subscription.
+        safeguards: level of Deployment Safeguards; empty where off.
+        assignments: how many roles are assigned in the subscription and below.
+        rights: by `subscription`, `group`, `cluster` and `namespace`, the scope and what the caller
+            may do there; of one that is not there yet, what it will inherit.
+    """
+
+    id: ClusterId
+    cluster: ObservedCluster | MnsError
+    missing: str
+    provider: str | MnsError
+    safeguards: str | MnsError
+    assignments: int | MnsError
+    rights: Mapping[str, tuple[str, Sequence[models.Permission] | MnsError]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,6 +446,66 @@ def _inside(
     )
 
 
+def observe_ground(
+    cluster_id: ClusterId,
+    cluster: ObservedCluster | MnsError,
+    *,
+    azure: AzureClient,
+    namespace: ManagedNamespaceId | None = None,
+) -> Facts:
+    """Return what a cluster stands on, read side by side.
+
+    Args:
+        cluster: what was read of it, or why it could not be.
+        namespace: where rights are asked for besides; None for what any one inherits.
+    """
+    subscription = f"/subscriptions/{cluster_id.subscription_id}"
+    scopes = {
+        "subscription": subscription,
+        "group": f"{subscription}/resourceGroups/{cluster_id.resource_group}",
+        "cluster": str(cluster_id),
+        "namespace": str(namespace or cluster_id),
+    }
+    asks: dict[str, Callable[[], Any]] = {
+        "provider": partial(azure.providers.state, cluster_id.subscription_id),
+        "safeguards": partial(azure.managed_clusters.safeguards, cluster_id),
+        "assignments": partial(_count_assignments, azure, cluster_id.subscription_id),
+        "missing": partial(_missing, cluster_id, azure),
+        **{kind: partial(azure.role_assignments.permissions, s) for kind, s in scopes.items()},
+    }
+    if not isinstance(cluster, ArmNotFoundError):
+        asks["missing"] = lambda: ("", ("", ""))
+    with Readers(max_workers=READERS) as pool:
+        read = dict(zip(asks, pool.map(_answer, asks.values()), strict=True))
+    for above, kind in itertools.pairwise(scopes):
+        if isinstance(read[kind], ArmNotFoundError):  # not made yet: it will inherit
+            read[kind], scopes[kind] = read[above], scopes[above]
+    missing, safeguards = read["missing"], read["safeguards"]
+    return Facts(
+        id=cluster_id,
+        cluster=cluster,
+        missing=str(missing) if isinstance(missing, MnsError) else missing[1][0],
+        provider=read["provider"],
+        safeguards=safeguards if isinstance(safeguards, MnsError) else safeguards[0],
+        assignments=read["assignments"],
+        rights={kind: (scope, read[kind]) for kind, scope in scopes.items()},
+    )
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except MnsError as error:
+        return error
+
+
+def _count_assignments(azure: AzureClient, subscription_id: str) -> int:
+    """Return how many role assignments count towards the subscription's limit."""
+    own = f"/subscriptions/{subscription_id}".lower()
+    found = azure.role_assignments.list_for_subscription(subscription_id)
+    return sum(held.scope.lower().startswith(own) for held in found)
+
+
 def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[ClusterId, Missing]:
     """Return the clusters that do not exist: which part of the id, why, and what is meant.
 
@@ -447,7 +530,12 @@ def _missing(asked: ClusterId, azure: AzureClient) -> Missing:
     try:
         found = [one.id for one in azure.managed_clusters.list(asked.subscription_id)]
     except ArmNotFoundError:
-        return "subscription_id", (f"subscription {asked.subscription_id} was not found", "")
+        seen = azure.subscriptions()
+        known = ", ".join(sorted(f"{name} ({key})" for key, name in seen.items())) or "none"
+        why = f"subscription {asked.subscription_id} was not found; you see: {errors.cut(known)}"
+        by_name = [key for key, name in seen.items() if name == asked.subscription_id]
+        meant = by_name[0] if by_name else nearest(asked.subscription_id, seen)
+        return "subscription_id", (why, meant)
     name, group = asked.cluster_name, asked.resource_group
     inside = [one.cluster_name for one in found if one.resource_group.lower() == group.lower()]
     groups = [one.resource_group for one in found if one.cluster_name.lower() == name.lower()]

@@ -3,14 +3,13 @@
 A failed check stops a run before anything is written; a warning says what will have no effect.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from mnslib.errors import PreflightError, cut
 from mnslib.models import ROLES_INSIDE, Ensure, NamespaceSpec
-from mnslib.provisioning.changes import words
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import inherited_only, merge
+from mnslib.provisioning.readiness import cluster_lines, told
 from mnslib.results import CheckResult, CheckStatus
 
 _ORDER = (CheckStatus.FAILED, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.PASSED)
@@ -27,12 +26,19 @@ def preflight(specs: Sequence[NamespaceSpec], observed: ObservedState) -> tuple[
         mine = [spec for spec in specs if spec.id.cluster == cluster.cluster.id]
         found += _checks(mine, cluster)
         found += [  # roles that an undo does not find any more, inherited all the same
-            _told(spec.id.namespace_name, "undone", {"name": spec.id.namespace_name, **facts})
+            told(
+                "undone", {"about": spec.id.namespace_name, "name": spec.id.namespace_name, **facts}
+            )
             for spec in mine
             if spec.origin.is_undo
             for facts in inherited_only(spec, observed)
         ]
-    return tuple(sorted(found, key=lambda check: _ORDER.index(check.status)))
+    return worst_first(found)
+
+
+def worst_first(checks: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """Return checks by their verdicts, those of one in the order that they had."""
+    return tuple(sorted(checks, key=lambda check: _ORDER.index(check.status)))
 
 
 def require_passed(checks: Sequence[CheckResult]) -> None:
@@ -48,42 +54,18 @@ def require_passed(checks: Sequence[CheckResult]) -> None:
 
 
 def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterator[CheckResult]:
-    cluster = observed.cluster
-    passed = {"runs": not cluster.is_stopped, "kubernetes": observed.kubernetes is not None}
-    apart = observed.kubernetes.set_apart if observed.kubernetes else ()
-    if apart:
-        passed["objects"] = False
-    if any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.in_full.access):
-        passed["roles"] = cluster.has_entra_id and cluster.has_azure_rbac
-    if any(spec.ensure is Ensure.PRESENT for spec in specs):
-        passed["policies"] = cluster.network_policy_engine is not None
-    kept = sorted(s.id.namespace_name for s in specs if _keeps_other_than_tier(s, observed))
-    if any(spec.tier for spec in specs):
-        passed["tiers"] = not kept
-    facts = {
-        "where": f"-g {cluster.id.resource_group} -n {cluster.id.cluster_name}",
-        "power": cluster.power_state,
-        "state": cluster.provisioning_state,
-        "version": cluster.kubernetes_version,
-        "unknown": observed.kubernetes_unknown.rstrip("."),
-        "apart": cut(", ".join(apart), 300),
-        "engine": cluster.network_policy_engine,
-        "kept": cut(", ".join(kept), 200),
+    rest_on = {
+        "runs": True,
+        "kubernetes": True,
+        "objects": bool(observed.kubernetes and observed.kubernetes.set_apart),
+        "roles": any(grant.role in ROLES_INSIDE for spec in specs for grant in spec.in_full.access),
+        "policies": any(spec.ensure is Ensure.PRESENT for spec in specs),
     }
-    for check, is_well in passed.items():
-        yield _told(cluster.id.cluster_name, check, facts, is_well=is_well)
-
-
-def _told(
-    about: str, check: str, facts: Mapping[str, Any], *, is_well: bool = False
-) -> CheckResult:
-    told = words("checks")[check]
-    return CheckResult(
-        name=f"{about}: {told['name']}",
-        status=CheckStatus.PASSED if is_well else CheckStatus(told["otherwise"]),
-        detail=told["passed" if is_well else "found"].format_map(facts),
-        remedy="" if is_well else told["remedy"].format_map(facts),
-    )
+    yield from cluster_lines(observed, [check for check, is_so in rest_on.items() if is_so])
+    if any(spec.tier for spec in specs):
+        kept = sorted(s.id.namespace_name for s in specs if _keeps_other_than_tier(s, observed))
+        facts = {"about": observed.cluster.id.cluster_name, "kept": cut(", ".join(kept), 200)}
+        yield told("tiers", facts, is_well=not kept)
 
 
 def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bool:

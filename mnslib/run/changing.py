@@ -14,15 +14,32 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from mnslib import results
-from mnslib.errors import PARAMETERS, ArmError, ConfigError, MnsError, SpecError, cut
+from mnslib.errors import (
+    PARAMETERS,
+    ArmError,
+    ArmForbiddenError,
+    ArmNotFoundError,
+    ConfigError,
+    MnsError,
+    PreflightError,
+    SpecError,
+    cut,
+)
 from mnslib.models import NamespaceSpec
 from mnslib.provisioning import apply as applying
 from mnslib.provisioning import resume as resuming
 from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, read_timeline
-from mnslib.provisioning.observe import ObservedState, missing_clusters, observe
+from mnslib.provisioning.observe import (
+    Facts,
+    ObservedState,
+    missing_clusters,
+    observe,
+    observe_ground,
+)
 from mnslib.provisioning.plan import Plan, make_plan, plan_to_json
-from mnslib.provisioning.preflight import preflight, require_passed
+from mnslib.provisioning.preflight import preflight, require_passed, worst_first
+from mnslib.provisioning.readiness import permissions, readiness, steps_of
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
@@ -30,11 +47,19 @@ from mnslib.requests.policy import read_policy
 from mnslib.requests.rules import OF_SECRETS, say
 from mnslib.requests.spec import read_tiers
 from mnslib.resource_ids import ClusterId
-from mnslib.results import LIBRARY, ApplyResult, CheckResult, RunStatus, utc_now, utc_text
+from mnslib.results import (
+    LIBRARY,
+    ApplyResult,
+    CheckResult,
+    CheckStatus,
+    RunStatus,
+    utc_now,
+    utc_text,
+)
 from mnslib.run import handover, project, runs
 from mnslib.run.locks import only_writer
 from mnslib.run.log import tell
-from mnslib.run.progress import apply_progress
+from mnslib.run.progress import apply_progress, show_now
 from mnslib.run.record import Run
 from mnslib.run.targets import Target
 from mnslib.show import plans
@@ -245,16 +270,63 @@ class Changing(Run):
     def observe(self) -> Table:
         """Return what is there, in Azure and on the clusters."""
         self._require_unapplied()
-        self.observed = observed(self.specs, self.target)
+        try:
+            self.observed = observed(self.specs, self.target)
+        except ArmForbiddenError as error:
+            self._refuse(error)
+            raise
         if self._earlier is not None:
             azure = self.target.azure
             self.observed = resuming.read_in_flight(self.observed, self._earlier, azure=azure)
         return plans.observed_table(self.observed)
 
     def check(self) -> Table:
-        """Return the checks; raises PreflightError if one failed."""
-        self.checks = checked(self.specs, self.observed)
-        return plans.checks_table(self.checks)
+        """Return the checks, of one namespace after all lines on how ready its cluster is.
+
+        Raises:
+            SpecError: if there is no such cluster; the lines are shown first.
+            PreflightError: as well, if a check failed.
+        """
+        self.checks = preflight(self.specs, self.observed)
+        shown, facts = self.checks, self._facts()
+        if facts is not None:
+            self.checks = worst_first((*self.checks, *permissions(facts, steps_of(self.specs))))
+            lines = {line.name: line for line in (*readiness(facts), *self.checks)}
+            shown = worst_first(list(lines.values()))
+        table = plans.checks_table(shown)
+        if any(line.status is CheckStatus.FAILED for line in shown):
+            show_now(table)  # of a cell that fails nothing else is seen
+        if facts is not None and self.observed.missing:
+            make_plan(self.specs, self.observed)  # which says so in the words of every request
+        require_passed(shown)
+        return table
+
+    def _facts(self, error: MnsError | None = None) -> Facts | None:
+        """Return what the cluster of the one namespace stands on; None for a file of requests."""
+        if "request_file" in self.parameters:
+            return None
+        (asked,) = self.specs
+        found = None if error else self.observed.clusters.get(asked.id.cluster)
+        there = found and found.find(asked.id)
+        return observe_ground(
+            asked.id.cluster,
+            found or error or ArmNotFoundError(f"{asked.id.cluster} was not found."),
+            azure=self.target.azure,
+            namespace=there.id if there else None,
+        )
+
+    def _refuse(self, error: ArmForbiddenError) -> None:
+        """Say before anything is written which steps all will be refused, where one was.
+
+        Raises:
+            PreflightError: with all of them, of one namespace.
+        """
+        if (facts := self._facts(error)) is None:
+            return
+        lines = permissions(facts, steps_of(self.specs))
+        show_now(plans.checks_table(lines))
+        refused = [f"{o.detail} {o.remedy}" for o in lines if o.status is not CheckStatus.PASSED]
+        raise PreflightError(" ".join(["Nothing was written.", *refused, str(error)])) from error
 
     def plan(self) -> None:
         """Show what would change, after writing it to `plan.json`.

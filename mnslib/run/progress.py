@@ -58,6 +58,13 @@ def ipython() -> Any:
     return get_ipython()
 
 
+def show_now(shown: Any) -> None:
+    """Show something before its cell ends, as one that fails shows nothing else."""
+    from IPython.display import display
+
+    display(shown)  # type: ignore[no-untyped-call]
+
+
 def is_notebook() -> bool:
     """Return whether a person looks on: this is a notebook's kernel, and not the runner's."""
     return hasattr(ipython(), "kernel") and RUN_DIRECTORY_VARIABLE not in os.environ

@@ -156,6 +156,7 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
         "aadProfile": {"enableAzureRBAC": spec["azure_rbac"], "adminGroupObjectIDs": admins},
         "networkProfile": network,
         "apiServerAccessProfile": {"enablePrivateCluster": bool(spec.get("private"))},
+        "azureMonitorProfile": {"metrics": {"enabled": True}},
     }
     given = {
         "location": spec["location"],

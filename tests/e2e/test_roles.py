@@ -10,7 +10,7 @@ import pytest
 from mnslib.models import BUILT_IN_ROLES, AccessGrant, PrincipalType
 from mnslib.run.targets import open_target
 
-from .conftest import ROOT
+from .conftest import ROOT, writes
 
 ROLE_GUIDS = BUILT_IN_ROLES | {
     "Reader": "acdd72a7-3385-48ef-bd42-f606fba81ae7",
@@ -102,3 +102,34 @@ def test_without_a_way_into_the_cluster_one_sentence_names_the_role(
     given = {"dry_run": "true"} if number == "20" else {"clusters": [str(sandbox.cluster(CLUSTER))]}
     report = run_notebook(number, **given).report
     assert report.count("such as Azure Kubernetes Service Cluster User Role") == 1
+
+
+def test_with_namespace_contributor_only_each_step_that_will_be_refused_is_said_before_a_write(
+    run_notebook, grant, sandbox
+):
+    grant("Azure Kubernetes Service Namespace Contributor")
+    sandbox.control("DELETE", "requests")
+    done = run_notebook("20", namespace_name="e2e-contributor")
+    assert done.code == 4, done.output
+    for step, role in (
+        ("Microsoft.ContainerService/managedClusters/read", "Reader"),
+        ("nodes/read", "Azure Kubernetes Service RBAC Cluster Admin"),
+        (
+            "Microsoft.Authorization/roleAssignments/write",
+            "Role Based Access Control Administrator",
+        ),
+    ):
+        assert step in done.result["headline"]
+        assert f'--role "{role}" --scope {sandbox.cluster(CLUSTER)}' in done.result["headline"]
+    assert "managedNamespaces/write" not in done.result["headline"]
+    assert "may give roles on the namespace" in done.report
+    assert writes(sandbox.requests()) == []
+
+
+def test_a_lacking_role_for_access_alone_is_said_with_the_plan(run_notebook, grant):
+    grant(*roles_needed("20")[:3])
+    done = run_notebook("20", namespace_name="e2e-no-access", dry_run="true")
+    assert done.code == 0, done.output
+    (said,) = done.result["warnings"]
+    assert said.startswith(f"{CLUSTER}: Will be refused at ")
+    assert said.endswith("Microsoft.Authorization/roleAssignments/write.")
