@@ -144,11 +144,10 @@ def make_plan(
     ]
     existing = sum(len(found.managed) for found in observed.clusters.values())
     plan_risks = risks.many_changes(changes, existing)
-    fields = [[fields_of(change.before), fields_of(change.after)] for change in changes]
     return Plan(
         changes=tuple(changes),
         plan_risks=plan_risks,
-        digest=_digest(map(_change_to_json, changes), fields, [risk.name for risk in plan_risks]),
+        digest=_digest(map(_approved_of, changes), [risk.name for risk in plan_risks]),
         observed=observed,
         max_commitment=max_commitment,
     )
@@ -361,15 +360,20 @@ def recorded_digest(plan: Mapping[str, Any]) -> str:
     fields = [[fields_in(line[when]) for when in ("before", "after")] for line in plan["changes"]]
     if any(HIDDEN in one.values() for both in fields for one in both):
         return str(plan["digest"])
-    return _digest(plan["changes"], fields, [risk["name"] for risk in plan["risks"]])
+    return _digest(map(_approved, plan["changes"], fields), [one["name"] for one in plan["risks"]])
 
 
-def _digest(
-    lines: Iterable[Mapping[str, Any]], fields: Iterable[Any], plan_risks: Sequence[str]
-) -> str:
-    content = {"changes": [*map(_approved, lines, fields)], "risks": plan_risks}
+def _digest(approved: Iterable[Mapping[str, Any]], plan_risks: Sequence[str]) -> str:
+    content = {"changes": [*approved], "risks": plan_risks}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _approved_of(change: Change) -> dict[str, Any]:
+    if change.kind is ChangeKind.NO_CHANGE:  # of thousands: what is not in it is not written out
+        change = replace(change, before=None, after=None)
+    fields = [fields_of(change.before), fields_of(change.after)]
+    return _approved(_change_to_json(change), fields)
 
 
 def _approved(line: Mapping[str, Any], fields: Sequence[Mapping[str, str]]) -> dict[str, Any]:
