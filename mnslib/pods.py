@@ -253,6 +253,28 @@ def refusal(pod: Pod, quotas: Iterable[QuotaStatus], ranges: Iterable[LimitRange
     return ""
 
 
+def let_in(
+    pod: Pod, number: int, quotas: Iterable[QuotaStatus], ranges: Iterable[LimitRange] = ()
+) -> tuple[int, str]:
+    """Return how many of so many equal pods are let in, and what refuses the next of them.
+
+    Args:
+        pod: with its defaults, see `with_defaults`.
+        number: of pods, one after the other, as a ReplicaSet makes them.
+        quotas, ranges: those of its namespace, with what is used now.
+    """
+    need, now, ranges = charge(pod), list(quotas), list(ranges)
+    for so_far in range(number):
+        if said := refusal(pod, now, ranges):
+            return so_far, said
+        more = {quota.name: {k: need[k] for k in quota.used if k in need} for quota in now}
+        now = [
+            replace(quota, used=_sum(quota.used, more[quota.name])) if holds(quota, pod) else quota
+            for quota in now
+        ]
+    return number, ""
+
+
 def unsaid(quota: QuotaStatus, pod: Pod) -> list[str]:
     """Return what a quota has containers say that do not: `limits.cpu for: app`."""
     missing = []

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mnslib.kube_models import Container, LimitRange, Pod, QuotaStatus, Scope
-from mnslib.pods import charge, holds, refusal, total_charge, with_defaults
+from mnslib.pods import charge, holds, let_in, refusal, total_charge, with_defaults
+from mnslib.quantities import read_quantity
 
 
 def make_container(request: str | None = None, limit: str | None = None, **more: Any) -> Container:
@@ -227,3 +228,20 @@ def test_a_value_over_its_quota_refuses_only_who_needs_more_of_it() -> None:
 def test_requests_of_the_pod_are_settled_before_a_limit_range_gives_any() -> None:
     pod = make_pod(Container(), pod_limits={"cpu": Decimal(2)})
     assert charge(with_defaults(pod, [DEFAULTS]))["requests.cpu"] == 2
+
+
+def test_equal_pods_are_let_in_until_a_quota_refuses_the_next_as_the_server_would() -> None:
+    amounts = {"requests.memory": read_quantity("512Mi"), "requests.cpu": read_quantity("1")}
+    none = {name: read_quantity("0") for name in amounts}
+    quota = QuotaStatus(namespace_name="web", name="q", hard=amounts, used=none)
+    other = replace(quota, name="best", hard={"pods": Decimal(1)}, used={"pods": Decimal(0)},
+                    is_scoped=True, scopes=(Scope(name="BestEffort"),))  # fmt: skip
+    size = {"cpu": read_quantity("250m"), "memory": read_quantity("256Mi")}
+    pod = make_pod(Container(requests=size, limits=size))
+    assert let_in(pod, 2, [quota, other]) == (2, "")
+    assert let_in(pod, 3, [quota, other]) == (
+        2,
+        "exceeded quota: q, requested: requests.memory=256Mi, used: requests.memory=512Mi, "
+        "limited: requests.memory=512Mi",
+    )
+    assert let_in(make_pod(Container()), 3, [quota])[0] == 0
