@@ -274,11 +274,16 @@ class OperationTimeoutError(ArmError):
 
 
 class KubeError(MnsError):
-    """The Kubernetes API answered with an error; `status` is the HTTP status, None without one."""
+    """The Kubernetes API answered with an error.
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    Attributes:
+        status: the HTTP status; None without an answer.
+        said: the server's own words; empty without an answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, said: str = "") -> None:
         super().__init__(cut(hide_secrets(message), LONGEST_REFUSAL))
-        self.status = status
+        self.status, self.said = status, said
 
 
 class KubeUnreachableError(KubeError):

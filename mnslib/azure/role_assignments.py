@@ -1,4 +1,4 @@
-"""Role assignments in ARM: list, create each at most once, delete.
+"""Role assignments in ARM: list, create each at most once, delete; what a role allows.
 
 Source: azure-mgmt-authorization.
 """
@@ -44,6 +44,15 @@ class RoleAssignments:
         """
         path = f"{scope}/providers/Microsoft.Authorization/permissions"
         return [_permission(item) for item in self._client.items(path, api_version=API_VERSION)]
+
+    def of_role(self, role_guid: str, *, subscription_id: str) -> list[Permission]:
+        """Return what a role allows, a built-in one or one of the subscription's own.
+
+        Raises:
+            ArmError: if it was refused, or there is no such role.
+        """
+        path = role_definition_id(subscription_id, role_guid)
+        return _of_role(self._client.get(path, api_version=API_VERSION))
 
     def create(self, scope: str, grant: AccessGrant, *, subscription_id: str) -> None:
         """Assign a role at a scope.
@@ -106,3 +115,8 @@ def _permission(item: Any) -> Permission:
         data_actions=data_actions,
         not_data_actions=not_data_actions,
     )
+
+
+@read_as("a role definition")
+def _of_role(item: Any) -> list[Permission]:
+    return [_permission(one) for one in item["properties"]["permissions"]]

@@ -1,4 +1,4 @@
-"""The Kubernetes API of one cluster, read only: what plan and capacity need, as our own values.
+"""The Kubernetes API of one cluster: what plan and capacity need, as our own values.
 
 lightkube behind a transport that asks for the token at each request, so that a run may outlive a
 token. Knows nothing of Azure: kubeconfig and token come from the caller.
@@ -25,6 +25,7 @@ from lightkube.core.decoders import decode_list
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources import (
     apps_v1,
+    authorization_v1,
     autoscaling_v2,
     batch_v1,
     core_v1,
@@ -68,6 +69,9 @@ _HTTP_ROUTE: Any = create_namespaced_resource(
 )
 _MADE = {"ReplicaSet": apps_v1.ReplicaSet, "Job": batch_v1.Job}
 _FIRST_READ = threading.Lock()
+_REFUSALS = (400, 403, 404, 409, 422)
+"""What a server answers that will not take an object; all else is no answer about it."""
+
 _UNREADABLE = (msgspec.MsgspecError, ValueError, AttributeError, TypeError, ArithmeticError)
 """What reading an object may raise that is not as its kind has it."""
 
@@ -130,9 +134,10 @@ class KubeClient:
         fields = {"metadata.name": name} if name else None
         return self._read("namespaces", core_v1.Namespace, objects.namespace, fields=fields)
 
-    def resource_quotas(self) -> list[own.QuotaStatus]:
-        """Return the ResourceQuota objects of all namespaces."""
-        return self._read("resource quotas", core_v1.ResourceQuota, objects.quota, namespace="*")
+    def resource_quotas(self, namespace: str = "*") -> list[own.QuotaStatus]:
+        """Return the ResourceQuota objects of one namespace, or of all."""
+        kind = core_v1.ResourceQuota
+        return self._read("resource quotas", kind, objects.quota, namespace=namespace)
 
     def nodes(self) -> list[own.Node]:
         """Return the nodes of the cluster."""
@@ -142,10 +147,44 @@ class KubeClient:
         """Return the pods of all namespaces, finished ones too."""
         return self._read("pods", core_v1.Pod, objects.pod, namespace="*")
 
-    def limit_ranges(self) -> list[own.LimitRange]:
-        """Return the LimitRanges of all namespaces, one for each kind that they speak of."""
-        found = self._read("limit ranges", core_v1.LimitRange, objects.limit_range, namespace="*")
+    def limit_ranges(self, namespace: str = "*") -> list[own.LimitRange]:
+        """Return the LimitRanges of one namespace, or of all, one for each kind they speak of."""
+        kind = core_v1.LimitRange
+        found = self._read("limit ranges", kind, objects.limit_range, namespace=namespace)
         return [part for parts in found for part in parts]
+
+    def try_pod(self, pod: Mapping[str, Any]) -> str:
+        """Return why the server would not let a pod in, in its words; empty where it would.
+
+        Nothing is made. Source: Kubernetes API concepts, "Dry-run": admission runs, no write does.
+
+        Raises:
+            KubeError: if the server cannot be asked.
+        """
+        try:
+            self._create(core_v1.Pod, pod, dry_run=True)
+        except KubeError as error:
+            if error.status not in _REFUSALS:
+                raise
+            return error.said
+        return ""
+
+    def may(self, **asked: str) -> tuple[bool, str]:
+        """Return whether the bearer of this client's token may do something, and the reason given.
+
+        Args:
+            asked: `verb`, `group`, `resource`, `subresource`, `namespace`; what is left out is
+                empty, as for the whole cluster.
+
+        Source: Kubernetes, SelfSubjectAccessReview; it is what `kubectl auth can-i` asks.
+        """
+        review = {"spec": {"resourceAttributes": asked}}
+        status = self._create(authorization_v1.SelfSubjectAccessReview, review).status
+        return status.allowed, status.reason or ""
+
+    def _create(self, kind: Any, body: Mapping[str, Any], **how: Any) -> Any:
+        with _FIRST_READ:  # the answer is decoded, see `_learn`
+            return self._client.create(kind.from_dict(dict(body)), **how)
 
     def overheads(self) -> dict[str, Mapping[str, Decimal]]:
         """Return what each RuntimeClass adds to its pods, by name, in cores and bytes."""
@@ -177,10 +216,10 @@ class KubeClient:
         found = self._read("HTTP routes", _HTTP_ROUTE, objects.http_route, namespace="*")
         return [entrance for entrances in found for entrance in entrances]
 
-    def network_policies(self) -> list[own.NetworkPolicy]:
-        """Return the NetworkPolicies of all namespaces."""
+    def network_policies(self, namespace: str = "*") -> list[own.NetworkPolicy]:
+        """Return the NetworkPolicies of one namespace, or of all."""
         kind = networking_v1.NetworkPolicy
-        return self._read("network policies", kind, objects.network_policy, namespace="*")
+        return self._read("network policies", kind, objects.network_policy, namespace=namespace)
 
     def refused_pods(self) -> list[own.Event]:
         """Return the events of pods that could not be created, with the workload they are for."""
@@ -279,13 +318,15 @@ class _Transport(httpx2.HTTPTransport):
                     ) from error
             else:
                 status = response.status_code
-                if status == 200:
+                if status in (200, 201):
                     break
                 if attempt == ATTEMPTS or status not in errors.TRANSIENT_STATUSES:
+                    said, what = _message(response), f"{request.method} {path}"
                     raise KubeError(
-                        f"cluster {self._name}: GET {path} was answered {status}: "
-                        f"{_message(response)} {_REMEDIES.get(status, '')}".rstrip(),
+                        f"cluster {self._name}: {what} was answered {status}: "
+                        f"{said} {_REMEDIES.get(status, '')}".rstrip(),
                         status=status,
+                        said=said,
                     )
                 asked = response.headers.get("Retry-After", "")
             seconds = float(asked) if asked.isdecimal() else 0.0

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,10 +26,12 @@ from mnslib.errors import (
     SpecError,
     cut,
 )
-from mnslib.models import NamespaceSpec
+from mnslib.models import Ensure, NamespaceSpec
 from mnslib.provisioning import apply as applying
+from mnslib.provisioning import proof
 from mnslib.provisioning import resume as resuming
 from mnslib.provisioning.approval import Approval, Caps, decide
+from mnslib.provisioning.changes import Change
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, read_timeline
 from mnslib.provisioning.observe import (
     Facts,
@@ -39,6 +42,7 @@ from mnslib.provisioning.observe import (
 )
 from mnslib.provisioning.plan import Plan, make_plan, plan_to_json
 from mnslib.provisioning.preflight import preflight, require_passed, worst_first
+from mnslib.provisioning.proof import Proven
 from mnslib.provisioning.readiness import permissions, readiness, steps_of
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import export, files, spec
@@ -46,7 +50,7 @@ from mnslib.requests.columns import COLUMNS
 from mnslib.requests.policy import read_policy
 from mnslib.requests.rules import OF_SECRETS, say
 from mnslib.requests.spec import read_tiers
-from mnslib.resource_ids import ClusterId
+from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import (
     LIBRARY,
     ApplyResult,
@@ -60,10 +64,13 @@ from mnslib.run import handover, project, runs
 from mnslib.run.locks import only_writer
 from mnslib.run.log import tell
 from mnslib.run.progress import apply_progress, show_now
+from mnslib.run.proving import prove
 from mnslib.run.record import Run
 from mnslib.run.targets import Target
 from mnslib.show import plans
 from mnslib.show.displays import Callout, Cell, Stack, Table
+from mnslib.show.handover import fitting, handover_page, pod_size, starter
+from mnslib.show.proofs import proof_report
 from mnslib.show.templates import render_part
 from mnslib.signals import end_pauses
 
@@ -124,6 +131,10 @@ class Changing(Run):
     _rest: resuming.Rest | None = None
     _is_plan_shown = _has_applied = False
     _not_handed_over: Mapping[str, str] = MappingProxyType({})
+
+    @cached_property
+    def _proven(self) -> dict[ManagedNamespaceId, Proven]:
+        return {}
 
     def __getattr__(self, name: str) -> Any:
         """Say which step finds what is not there yet.
@@ -515,6 +526,31 @@ class Changing(Run):
                 self._show_plan(is_update=True)
         return plans.still_open(self.left, self._ended)
 
+    def prove(self) -> Stack | Callout:
+        """Return what is proven of each namespace that stands, with nothing left behind.
+
+        After a dry run there is nothing to prove yet.
+        """
+        if self._ended.is_dry_run or not self._standing:
+            return plans.still_open(self.left, self._ended)
+        reports = [proof_report(one.id, self._proven_of(one)) for one in self._standing]
+        return Stack(reports)
+
+    @property
+    def _standing(self) -> list[Change]:
+        """The changes whose namespace is there, as asked, after an apply that was approved."""
+        if self.approval is None or not self.approval.may_write:
+            return []
+        done = {item.id for item in self._ended.done}
+        return [one for one in self.planned.changes if one.after is not None and one.id in done]
+
+    def _proven_of(self, change: Change) -> Proven:
+        if change.id not in self._proven:
+            assert change.after is not None
+            cluster = self.planned.observed.clusters[change.id.cluster].cluster
+            self._proven[change.id] = prove(change.after, cluster, self.target)
+        return self._proven[change.id]
+
     def give_back(self) -> Table:
         """Return where the request file was written with what came of each of its rows."""
         result = self._ended
@@ -558,17 +594,14 @@ class Changing(Run):
         return file.name, ""
 
     def hand_over(self) -> Table:
-        """Return where the kubeconfig of each namespace that stands was written, or why not."""
-        cloud, login, merged = self.asked("cloud", "kubectl_login", "kubeconfig").values()
+        """Return where the pack of each namespace that stands was written, or why not."""
+        login, merged = self.asked("kubectl_login", "kubeconfig").values()
         rows: list[list[Cell]] = []
         missing: dict[str, str] = {}
-        is_asked = self.approval is not None and self.approval.may_write
-        for change, outcome in zip(self.planned.changes, self._ended.outcomes, strict=True):
-            if not is_asked or change.after is None or outcome.outcome in results.OPEN_OUTCOMES:
-                continue
+        for change in self._standing:
             written = ""
             try:
-                pack = handover.write_pack(change.id, self.target, cloud=cloud, login=login)
+                pack = self._write_pack(change)
                 written = str(pack.relative_to(project.find_project_root()))
                 found = [written, f"kubectl --kubeconfig {written} get pods"]
                 if merged:
@@ -579,13 +612,36 @@ class Changing(Run):
                 missing[change.id.key] = f"its kubeconfig was not {verb}: {error}"
             rows.append([change.id.namespace_name, *found])
         self._not_handed_over = missing
-        note = render_part("run.txt.j2", "handed_over", login, self.target.sandbox is not None)
+        is_sandbox = self.target.sandbox is not None
+        note = render_part("run.txt.j2", "handed_over", login or "kubelogin", is_sandbox)
         return Table(
             columns=["Namespace", "Kubeconfig", "Try"],
             rows=rows,
             caption="Handed over",
             note=note,
             empty="Nothing to hand over: nothing was changed.",
+        )
+
+    def _write_pack(self, change: Change) -> Path:
+        """Return the kubeconfig of a pack that was written."""
+        asked, proven = change.after, self._proven_of(change)
+        assert asked is not None
+        size = pod_size(*(self.parameters.get(name, "") for name in ("pod_cpu", "pod_memory")))
+        about = {"sandbox": "sandbox" if self.target.sandbox else "", "run": self.directory.name}
+        return handover.write_pack(
+            change.id,
+            self.target,
+            cloud=self.parameters["cloud"],
+            login=self.parameters["kubectl_login"],
+            beside={
+                "handover.html": handover_page(
+                    asked, proven, size=size, moment=self.started, **about
+                ),
+                "starter.yaml": starter(change.id, size, fitting(proven, size)),
+                "request.csv": export.request_file(
+                    [change.id.columns | dict(asked.quota)], suffix=".csv"
+                ),
+            },
         )
 
     def record(self) -> Table:
@@ -595,6 +651,10 @@ class Changing(Run):
             ApplyError: after the record is written, if something is not as requested.
         """
         plan, result, missing = self.planned, self._ended, self._not_handed_over
+        settled = {item.id for item in result.done}
+        for asked in self.specs:
+            if asked.ensure is Ensure.ABSENT and asked.id in settled:
+                handover.remove_pack(asked.id)
         if result.interrupted_by_signal is not None:
             status = RunStatus.INTERRUPTED
         elif result.is_dry_run:
@@ -615,6 +675,11 @@ class Changing(Run):
             self.result = result.with_reasons(missing)
             headline += " " + render_part("run.txt.j2", "not_handed_over", [*missing.values()])
         risks = result.resumed.risks if result.resumed else plan.risk_names()
-        numbers = {**result.counts(), "risks": len(risks)}
+        numbers = {**result.counts(), "risks": len(risks), **proof.numbers(self._proven.values())}
+        # what is refused, late or not provable is told; these contradict the plan, as a change does
+        # that reads back differently
+        if contradicting := [one for found in self._proven.values() for one in found.failed]:
+            status = RunStatus.PARTLY if status is RunStatus.DONE else status
+            headline += " " + render_part("run.txt.j2", "disproved", contradicting)
         checks = [*self.checks, *plans.short_for_now(plan)]
         return self.finish(status, headline, numbers, checks, is_unchanged=not plan.to_do)

@@ -1,12 +1,13 @@
-"""What a team gets: `handover/<cluster>/<namespace>/kubeconfig`, kept from git and from others.
+"""What a team gets: a pack in `handover/<cluster>/<namespace>/`, kept from git and from others.
 
-On demand it is merged into a kubeconfig that is there already.
+Its kubeconfig is merged into one that is there already on demand. A pack goes with its namespace.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import MappingProxyType
 from typing import Any
 
 from filelock import SoftFileLock, Timeout
@@ -20,46 +21,79 @@ from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
 OWNER_FILE = "cluster-id"
 """Beside a kubeconfig: the cluster it is for, since two clusters may have the same name."""
 
+FILES = ("kubeconfig", "handover.html", "starter.yaml", "request.csv", OWNER_FILE)
+"""What a pack may hold."""
+
 LOCK_SECONDS = 10.0
 """How long to wait for another program that writes the same kubeconfig; our choice."""
 
 
 def write_pack(
-    namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = "mns"
+    namespace: ManagedNamespaceId,
+    target: Target,
+    *,
+    cloud: str,
+    login: str = "",
+    beside: Mapping[str, str | bytes] = MappingProxyType({}),
 ) -> Path:
     """Return the kubeconfig of a namespace, written below the project folder (mode 0600).
 
     Args:
-        login: the program that shall fetch the team's tokens: `mns` or `kubelogin`.
+        login: as `kubeconfig_text` takes it.
+        beside: what else goes into the pack, by those of `FILES`.
 
     Raises:
         ConfigError: if the folder holds the pack of another cluster of the same name.
         MnsError: if Azure gives no kubeconfig.
     """
-    cluster = namespace.cluster
-    folder = find_project_root() / "handover" / cluster.cluster_name / namespace.namespace_name
-    note = folder / OWNER_FILE
-    owner = note.read_text("utf-8").strip() if note.exists() else str(cluster)
-    if owner.lower() != str(cluster).lower():
+    folder, owner = _pack(namespace)
+    if owner and owner != namespace.cluster.key:
         raise ConfigError(f"{folder} is of another cluster: {owner}. Move it away, then run again.")
     text = kubeconfig_text(namespace, target, cloud=cloud, login=login)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    write_whole(note, f"{cluster}\n", mode=0o600)
-    write_whole(folder / "kubeconfig", text, mode=0o600)
+    files = {OWNER_FILE: f"{namespace.cluster}\n", "kubeconfig": text, **beside}
+    for name, content in files.items():
+        write_whole(folder / name, content, mode=0o600)
     return folder / "kubeconfig"
 
 
+def remove_pack(namespace: ManagedNamespaceId) -> None:
+    """Remove the pack of a namespace, if there is one of its very cluster; other files stay."""
+    try:
+        folder, owner = _pack(namespace)
+    except ConfigError:  # the library runs without a project as well, and writes no packs there
+        return
+    if owner == namespace.cluster.key:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        if not any(folder.iterdir()):  # somebody may keep something else there
+            folder.rmdir()
+
+
+def _pack(namespace: ManagedNamespaceId) -> tuple[Path, str]:
+    """Return the folder of a namespace's pack, and the key of the cluster it is of."""
+    cluster = namespace.cluster
+    folder = find_project_root() / "handover" / cluster.cluster_name / namespace.namespace_name
+    note = folder / OWNER_FILE
+    return folder, note.read_text("utf-8").strip().lower() if note.exists() else ""
+
+
 def kubeconfig_text(
-    namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = "mns"
+    namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = ""
 ) -> str:
-    """Return the kubeconfig of a namespace; it holds no secret."""
+    """Return the kubeconfig of a namespace; it holds no secret.
+
+    Args:
+        login: the program that shall fetch the team's tokens: `mns`, `kubelogin`, or empty for
+            kubelogin, so that a team installs nothing of the platform's. The sandbox has its own.
+    """
     is_sandbox = target.sandbox is not None
     return namespace_kubeconfig(
         target.azure.managed_namespaces.list_credential(namespace),
         cluster_name=namespace.cluster.cluster_name,
         namespace_name=namespace.namespace_name,
-        login=login,
+        login=login or "kubelogin",
         cloud=cloud,
         sandbox_environment={SANDBOX_VARIABLE: str(sandbox_file())} if is_sandbox else None,
     )

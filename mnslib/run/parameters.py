@@ -42,7 +42,7 @@ _TAKEN: Mapping[str, Sequence[str] | range] = {
     "credential": CREDENTIALS,
     "inventory": ("azure", "history"),
     "approval": ("digest", "unattended"),
-    "kubectl_login": ("mns", "kubelogin"),
+    "kubectl_login": ("mns", "kubelogin", ""),
     "max_parallel_per_cluster": range(1, MOST_PARALLEL + 1),
 }
 """The words or numbers that a parameter takes, whatever the others are."""
@@ -246,6 +246,9 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
         found[name] = "\n  ".join(filter(None, (found.get(name), problem)))
     if "inventory" in asked:
         found |= _refused_reading(asked)
+    for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
+        if asked.keys() & set(pair):
+            found |= size_problems({name: _texts(asked)[name] for name in pair})
     found = {name: hide_secrets(problem) for name, problem in found.items() if problem}
     request = _refused_request(asked)
     # else they are told with what Azure says of them
@@ -253,12 +256,10 @@ def refused_values(asked: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _refused_reading(asked: Mapping[str, Any]) -> dict[str, str]:
-    found, text = history_problems(asked), _texts(asked)
+    found = history_problems(asked)
     window = {"lookback_days": 1, "step_minutes": 60}
     window |= {name: asked[name] for name in window if isinstance(asked.get(name), int)}
     found |= window_problems(**window)
-    for pair in (("new_cpu", "new_memory"), ("pod_cpu", "pod_memory")):
-        found |= size_problems({name: text[name] for name in pair})
     return found
 
 
@@ -353,7 +354,7 @@ def word_problem(name: str, value: object, known: Sequence[str] | range) -> str:
     if isinstance(known, range):
         return f"{name} is {value}; write {known[0]} to {known[-1]}."
     shown = "a secret" if may_be_secret(value) else repr(value)
-    return f"{name} is {shown}: write one of {', '.join(known)}."
+    return f"{name} is {shown}: write one of {', '.join(filter(None, known))}."
 
 
 def _texts(asked: Mapping[str, Any]) -> Mapping[str, str]:

@@ -1,0 +1,182 @@
+"""What is proven of a namespace, with nothing left behind: pods that are tried and not made.
+
+Pure: what the server said is handed in; what each answer means, and its words, are in `words.yaml`.
+A refusal that does not come from the quota proves nothing about it: "not provable" is an answer.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mnslib.kube_models import LimitRange, QuotaStatus
+from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedNamespace, NetworkRule
+from mnslib.packaged import packaged
+from mnslib.provisioning.rights import Held
+from mnslib.quantities import ZERO, format_cpu, read_quantity, server_text
+
+POLICY_NAME = "defaultnetworkpolicy"
+"""The network policy that AKS writes. Source: AKS, "Troubleshoot managed namespaces"."""
+
+_MORE_CORES = read_quantity("10m")
+"""What the pod beyond the quota asks for more than that; our choice."""
+
+_OVER, _UNSAID = "exceeded quota: ", "failed quota: "
+"""How a quota refuses. Source: apiserver, resourcequota/controller.go, CheckRequest."""
+
+_WORDS = packaged(__package__, "words")["proof"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One thing that was tried: what, what came of it, why, and the server's own words.
+
+    Attributes:
+        key: `quota`, `bare`, `over`, `network` or `access`.
+        state: `works`, `will be refused`, `not enforced`, `not yet effective`, `computed only`,
+            `not provable`; `failed` alone contradicts what was asked for.
+        about: whose access it is.
+    """
+
+    key: str
+    name: str
+    state: str
+    why: str
+    said: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """What was tried and worked out of one namespace, and what was read for that.
+
+    Attributes:
+        rights: by principal what it may do.
+        quotas: of the namespace; None where its cluster could not be asked.
+        is_guarded: whether Deployment Safeguards change its pods.
+    """
+
+    proofs: tuple[Proof, ...]
+    rights: Mapping[str, Sequence[Held]] = field(default_factory=dict)
+    quotas: Sequence[QuotaStatus] | None = None
+    ranges: Sequence[LimitRange] = ()
+    is_guarded: bool = False
+
+    @property
+    def failed(self) -> list[Proof]:
+        """Those that contradict what was asked for."""
+        return [one for one in self.proofs if one.state == "failed"]
+
+
+def trial_pod(
+    namespace_name: str, template: Mapping[str, Any], *, beyond: QuotaStatus | None = None
+) -> dict[str, Any]:
+    """Return a pod to try: without any resources, or with more CPU than a quota allows.
+
+    Args:
+        template: of a workload that only its resources can be refused for.
+    """
+    container = {k: v for k, v in template["spec"]["containers"][0].items() if k != "resources"}
+    if beyond is not None:
+        cores = beyond.hard.get("requests.cpu", ZERO) + _MORE_CORES
+        amounts = {"cpu": format_cpu(cores), "memory": "16Mi"}
+        container["resources"] = {"requests": amounts, "limits": amounts}
+    metadata = {"name": "mns-proof", "namespace": namespace_name}
+    spec = {**template["spec"], "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def managed_quota(quotas: Sequence[QuotaStatus]) -> QuotaStatus | None:
+    """Return the quota that AKS writes, None where it is not there."""
+    return next((quota for quota in quotas if quota.name == MANAGED_QUOTA_NAME), None)
+
+
+def of_quota(asked: ManagedNamespace, quota: QuotaStatus | None) -> Proof:
+    """Return whether the cluster's quota says what was asked of Azure."""
+    there = quota.hard if quota else {}
+    other = [
+        f"{key} {server_text(there[key]) if key in there else 'none'}, not {server_text(amount)}"
+        for key, amount in ((QUOTA_KEYS[name], amount) for name, amount in asked.quota.items())
+        if there.get(key) != amount
+    ]
+    return _proof("quota", "other_quota" if other else "same_quota", found="; ".join(other))
+
+
+def of_bare_pod(said: str, ranges: Sequence[LimitRange], *, is_guarded: bool) -> Proof:
+    """Return what comes of a pod that says nothing of resources.
+
+    Args:
+        said: what the server said to it; empty where it lets it in.
+        is_guarded: whether Deployment Safeguards give it something.
+    """
+    giving = sorted({one.name for one in ranges if one.default_requests or one.default_limits})
+    why = "by_range" if giving else "by_safeguards" if is_guarded else "by_nothing"
+    if said:
+        why = "unsaid" if _UNSAID in said else "full" if _OVER in said else "elsewhere"
+    return _proof("bare", why, said, names=", ".join(giving))
+
+
+def of_large_pod(said: str) -> Proof:
+    """Return what comes of a pod that asks for more than the quota allows."""
+    return _proof("over", "let_in" if not said else "over" if _OVER in said else "elsewhere", said)
+
+
+def of_network(asked: ManagedNamespace, policies: Collection[str], engine: str | None) -> Proof:
+    """Return whether the network policy is there, and an engine of the cluster enforces it."""
+    why = "enforced" if engine else "no_engine"
+    if {asked.ingress_policy, asked.egress_policy} <= {NetworkRule.ALLOW_ALL, None}:
+        why = "open"
+    elif POLICY_NAME not in policies:
+        why = "no_policy"
+    return _proof("network", why, policy=POLICY_NAME, engine=engine)
+
+
+def of_access(principal: str, rights: Sequence[Held], *, asked_as: str) -> Proof:
+    """Return whether a principal may do what its roles say, as far as it was asked.
+
+    Args:
+        asked_as: who was asked, else why nobody was.
+    """
+    asked = [held for held in rights if held.proven is not None]
+    late = [held for held in asked if held.is_allowed and not held.proven]
+    more = [held for held in asked if held.is_allowed is False and held.proven]
+    why = "late" if late else "more" if more else "as_computed" if asked else "computed"
+    names = ", ".join(held.right.name for held in late or more)
+    facts = {"principal": principal, "as": asked_as, "number": len(asked), "names": names}
+    return _proof("access", why, late[0].said if late else "", **facts)
+
+
+def numbers(found: Collection[Proven]) -> dict[str, int]:
+    """Return how many proofs there are, and how many of them failed or show nothing; none of none.
+
+    Rights are counted by those that were proven and those that are only worked out.
+    """
+    proofs = [proof for proven in found for proof in proven.proofs]
+    held = [one for proven in found for rights in proven.rights.values() for one in rights]
+    states = Counter(proof.state for proof in proofs)
+    proven = sum(one.proven is not None for one in held)
+    counts = {
+        "proofs": len(proofs),
+        "proofs_failed": states["failed"],
+        "proofs_open": len(proofs) - states["failed"] - states["works"],
+        "rights_proven": proven,
+        "rights_computed": len(held) - proven,
+    }
+    return counts if proofs else {}
+
+
+def unread(problem: str, *keys: str) -> tuple[Proof, ...]:
+    """Return that these are not provable, since nobody could be asked."""
+    return tuple(_proof(key, "unread", problem=problem, principal="") for key in keys)
+
+
+def _proof(key: str, why: str, said: str = "", **facts: Any) -> Proof:
+    state, words = _WORDS["answers"][why]
+    return Proof(
+        key=key,
+        name=_WORDS["names"][key].format_map(facts),
+        state=state,
+        why=words.format_map(facts),
+        said=(said.partition(" is forbidden: ")[2] or said).rstrip("."),
+        about=facts.get("principal", ""),
+    )
