@@ -15,7 +15,7 @@ from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ROLE_NAMES, ManagedNamespace, NetworkRule
 from mnslib.pods import total_charge
-from mnslib.provisioning.adoption import Line, blocks, impact, takes_over
+from mnslib.provisioning.adoption import Line, blocks, impact, smallest_quota, takes_over
 from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
 from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
@@ -137,10 +137,15 @@ def _blocked(change: Change, cluster: ObservedCluster) -> _Carried:
     """Yield what a takeover stops; under IfIdentical nothing changes, or it is refused."""
     if change.after is None or change.after.adoption_policy is not models.AdoptionPolicy.ALWAYS:
         return
-    for risk, lines in blocks(impact(change, cluster)).items():
+    found = impact(change, cluster)
+    least = [
+        f"{name} {models.format_quota_value(name, amount)}"
+        for name, amount in smallest_quota(found).items()
+    ]
+    for risk, lines in blocks(found).items():
         told = [words("impact")[line.rule].format_map(_texts(line)) for line in lines[:MOST_TOLD]]
         more = [f"{len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
-        yield risk, {"stops": "; ".join([*told, *more])}
+        yield risk, {"stops": "; ".join([*told, *more]), "smallest": ", ".join(least)}
 
 
 def _texts(line: Line) -> dict[str, str]:

@@ -203,7 +203,8 @@ def adoption_table(plan: Plan) -> Table:
         least = [(name, models.format_quota_value(name, amount)) for name, amount in smallest]
         whole = {"rule": "", "state": lines[0].state.value, "smallest": least}
         states = Counter(line.state for line in lines)
-        rows.append(place | whole | {"what": _said("impact_of_all", states)})
+        helpless = sum(line.state is State.BLOCK and not line.needs for line in lines)
+        rows.append(place | whole | {"what": _said("impact_of_all", states, helpless)})
         same = groupby(lines, lambda line: (line.rule, line.state, line.state is State.OK or line))
         for (rule, state, _), alike in same:
             of = [*alike]

@@ -256,7 +256,8 @@ def test_an_update_needs_room_for_its_first_new_pod():
     ]
     assert told(there, Rule.ROLLOUT, quota={"cpu_request": "2500m"}) == [("OK", "Deployment web")]
     assert risks(there, quota={"cpu_request": "2"}) == {
-        "adoption-rollout": "The next update cannot go on: Deployment web."
+        "adoption-rollout": "The next update cannot go on: Deployment web. The smallest quota that "
+        "passes: cpu_request 2500m, cpu_limit 5000m, memory_request 5Gi, memory_limit 10Gi."
     }
 
 
@@ -288,9 +289,10 @@ def test_an_autoscaler_reaches_as_many_pods_as_the_quota_lets_in():
     line = only(there, Rule.AUTOSCALER, quota={"cpu_request": "4"})
     assert (line.state, line.facts["fits"], line.facts["of"]) == (State.BLOCK, 7, 10)
     assert line.needs["cpu_request"] == parse_quantity("5500m")
-    assert risks(there, quota={"cpu_request": "4"}) == {
-        "adoption-autoscaler": "Stops below its maximum: Deployment web reaches 7 of 10 pods."
-    }
+    (name, detail), *_ = risks(there, quota={"cpu_request": "4"}).items()
+    assert name == "adoption-autoscaler"
+    assert detail.startswith("Stops below its maximum: Deployment web reaches 7 of 10 pods. The ")
+    assert "cpu_request 5500m" in detail
     assert told(there, Rule.AUTOSCALER, quota={"cpu_request": "5500m"}) == [
         ("OK", "Deployment web")
     ]
@@ -526,4 +528,4 @@ def test_if_identical_carries_no_such_risk_for_nothing_changes_then():
 def test_a_risk_names_four_and_counts_the_rest():
     there = world(*(make_workload(f"w{n}", replicas=1) for n in range(6)))  # 3 cores, and 500m more
     detail = risks(there, quota={"cpu_request": "3"})["adoption-rollout"]
-    assert detail.endswith("Deployment w2; Deployment w3; 2 more.")
+    assert "Deployment w2; Deployment w3; 2 more. The smallest" in detail
