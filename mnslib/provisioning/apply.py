@@ -91,11 +91,13 @@ def apply(
     observer: Observer | None = None,
     threads: ThreadPool | None = None,
     max_parallel_per_cluster: int = MAX_PARALLEL_PER_CLUSTER,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> ApplyResult:
     """Return one outcome per change of the plan; writes only if the approval says so.
 
     Failures are outcomes, not exceptions. A first Ctrl-C (SIGINT) stops starting and waits for
-    what runs; the rest is `not_attempted`.
+    what runs; the rest is `not_attempted`. So does `is_stopped`, where no signal comes: on another
+    thread than the first.
 
     Args:
         kube_for: opens a cluster's Kubernetes API, where a namespace is looked for just before it
@@ -119,7 +121,7 @@ def apply(
         journal=journal,
         scheduler=azure.scheduler(threads, most_per_lane=max_parallel_per_cluster),
     )
-    run = _Run(approval, writer, observer)
+    run = _Run(approval, writer, observer, is_stopped)
     journal.write(
         "plan",
         digest=plan.digest,
@@ -140,8 +142,15 @@ def apply(
 class _Run:
     """Runs the changes of one plan."""
 
-    def __init__(self, approval: Approval, writer: Writer, observer: Observer | None) -> None:
+    def __init__(
+        self,
+        approval: Approval,
+        writer: Writer,
+        observer: Observer | None,
+        is_stopped: Callable[[], bool],
+    ) -> None:
         self.approval, self.plan, self.observer = approval, approval.plan, observer
+        self.is_stopped = is_stopped
         self.writer, self.scheduler, self.journal = writer, writer.scheduler, writer.journal
         self.began = self.scheduler.clock()
         self.outcomes: dict[str, ItemOutcome] = {}
@@ -178,6 +187,8 @@ class _Run:
         with signals_to(self._on_interrupt, signal.SIGINT):
             self._report()
             while self.scheduler.has_work:
+                if self.interrupted_by is None and self.is_stopped():
+                    self.interrupted_by = signal.SIGINT
                 if self.interrupted_by is not None:
                     end_pauses(STOPPED_WAIT_SECONDS)
                     if self.scheduler.ends_at is None:

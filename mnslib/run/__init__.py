@@ -27,7 +27,12 @@ def start(notebook: str, cells: Mapping[str, Any]) -> Changing | Reading:
     from mnslib.run.project import find_project_root
 
     declared = read_parameters(find_project_root() / "notebooks" / f"{notebook}.ipynb")
-    if "dry_run" in {parameter.name for parameter in declared}:
+    names = {parameter.name for parameter in declared}
+    if "namespace_name" in names:
+        from mnslib.run.guided import Onboarding
+
+        return Onboarding.begun(notebook, cells, declared)
+    if "dry_run" in names:
         from mnslib.run.changing import Changing
 
         return Changing.begun(notebook, cells, declared)

@@ -7,7 +7,7 @@ decided is decided in `provisioning`.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -130,6 +130,8 @@ class Changing(Run):
     _earlier: resuming.EarlierRun | None = None
     _rest: resuming.Rest | None = None
     _is_plan_shown = _has_applied = False
+    _observer: applying.Observer | None = None
+    _is_stopped: Callable[[], bool] = staticmethod(lambda: False)
     _not_handed_over: Mapping[str, str] = MappingProxyType({})
 
     @cached_property
@@ -182,8 +184,20 @@ class Changing(Run):
         run.target, run.approval, run.specs, run.checks = target, approval, specs, checks
         return run
 
-    def carry_out(self) -> None:
+    def carry_out(
+        self,
+        *,
+        tell: Callable[[str, Any], object] = lambda step, shown: None,
+        observer: applying.Observer | None = None,
+        is_stopped: Callable[[], bool] = lambda: False,
+        hands_over: bool = False,
+    ) -> None:
         """Write and prove the plan that was approved, and record what came of it.
+
+        Args:
+            tell: is given each step's name as it begins, with None, and again with what it shows.
+            observer, is_stopped: of the writes, as `provisioning.apply` takes them.
+            hands_over: the packs, too, after what they say was proven.
 
         Raises:
             LockedError: if another process writes to the same clusters.
@@ -192,9 +206,11 @@ class Changing(Run):
         assert self.approval is not None
         try:
             self.take(self.approval.plan)
-            self.apply()
-            self.read_back()
-            self.record()
+            self._observer, self._is_stopped = observer, is_stopped
+            last = ("prove", "hand_over", "record") if hands_over else ("record",)
+            for step in ("apply", "read_back", *last):
+                tell(step, None)
+                tell(step, getattr(self, step)())
         except (Exception, KeyboardInterrupt) as error:
             self.write_failure(error)
             raise
@@ -449,7 +465,8 @@ class Changing(Run):
                 azure=azure,
                 kube_for=self.target.kube_for,
                 journal=journal,
-                observer=apply_progress(),
+                observer=self._observer or apply_progress(),
+                is_stopped=self._is_stopped,
                 max_parallel_per_cluster=self.parameters.get(
                     "max_parallel_per_cluster", applying.MAX_PARALLEL_PER_CLUSTER
                 ),
@@ -626,13 +643,14 @@ class Changing(Run):
         """Return the kubeconfig of a pack that was written."""
         asked, proven = change.after, self._proven_of(change)
         assert asked is not None
-        size = pod_size(*(self.parameters.get(name, "") for name in ("pod_cpu", "pod_memory")))
+        given = {**self.beside, **self.parameters}
+        size = pod_size(*(given.get(name, "") for name in ("pod_cpu", "pod_memory")))
         about = {"sandbox": "sandbox" if self.target.sandbox else "", "run": self.directory.name}
         return handover.write_pack(
             change.id,
             self.target,
-            cloud=self.parameters["cloud"],
-            login=self.parameters["kubectl_login"],
+            cloud=given["cloud"],
+            login=given["kubectl_login"],
             beside={
                 "handover.html": handover_page(
                     asked, proven, size=size, moment=self.started, **about

@@ -13,6 +13,7 @@ from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from traceback import walk_tb
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeVar
 
 import mnslib
@@ -52,6 +53,7 @@ class Run(Shown):
         directory: where everything of the run goes.
         result: what came of its plan so far; None before it is applied.
         status: what its record says.
+        beside: parameters of its notebook that its record does not hold, since another resumes it.
         content: digest of what it was asked to make so; empty where it reads, or was asked nothing
             yet.
     """
@@ -62,6 +64,7 @@ class Run(Shown):
     _is_closed = _has_failed = False
     result: ApplyResult | None = None
     status: RunStatus
+    beside: Mapping[str, Any] = MappingProxyType({})
     content = ""
 
     def __init__(
@@ -156,7 +159,7 @@ class Run(Shown):
     def asked(self, *names: str) -> dict[str, Any]:
         """Return parameters by name, as they were when the run began."""
         self.require_open()
-        return {name: self.parameters[name] for name in names}
+        return {name: {**self.beside, **self.parameters}[name] for name in names}
 
     def require_open(self) -> None:
         """Raise ConfigError if the run has ended, or a cell has changed a parameter since."""
