@@ -25,6 +25,7 @@ from lightkube.core.decoders import decode_list
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources import (
     apps_v1,
+    authentication_v1,
     authorization_v1,
     autoscaling_v2,
     batch_v1,
@@ -181,6 +182,14 @@ class KubeClient:
         review = {"spec": {"resourceAttributes": asked}}
         status = self._create(authorization_v1.SelfSubjectAccessReview, review).status
         return status.allowed, status.reason or ""
+
+    def whoami(self) -> tuple[str, ...]:
+        """Return whom the cluster takes that bearer for: object id, name, then groups by id.
+
+        Source: Kubernetes, SelfSubjectReview; `oid` of `extra` is AKS'.
+        """
+        user = self._create(authentication_v1.SelfSubjectReview, {}).status.userInfo
+        return (*(user.extra or {}).get("oid", ()), user.username or "", *(user.groups or ()))
 
     def _create(self, kind: Any, body: Mapping[str, Any], **how: Any) -> Any:
         with _FIRST_READ:  # the answer is decoded, see `_learn`

@@ -165,6 +165,11 @@ def numbers(found: Collection[Proven]) -> dict[str, int]:
     return counts if proofs else {}
 
 
+def unasked(why: str, **facts: str) -> str:
+    """Return in words why nobody was asked for a principal."""
+    return str(_WORDS["unasked"][why].format_map(facts))
+
+
 def unread(problem: str, *keys: str) -> tuple[Proof, ...]:
     """Return that these are not provable, since nobody could be asked."""
     return tuple(_proof(key, "unread", problem=problem, principal="") for key in keys)

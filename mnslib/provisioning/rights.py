@@ -41,6 +41,12 @@ class Right:
         verb = "exec/action" if self.subresource == "exec" else _VERBS.get(self.verb)
         return self.action or f"{_DATA}{kind}/{verb}"
 
+    def review(self, namespace_name: str) -> dict[str, str]:
+        """Return what an access review asks of the cluster for it."""
+        names = ("verb", "group", "resource", "subresource")
+        where = {} if self.is_of_cluster else {"namespace": namespace_name}
+        return {name: getattr(self, name) for name in names} | where
+
 
 RIGHTS = tuple(Right(name=name, **one) for name, one in packaged(__package__, "rights").items())
 """What is asked of each principal, in its order."""

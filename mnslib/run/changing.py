@@ -565,7 +565,10 @@ class Changing(Run):
         if change.id not in self._proven:
             assert change.after is not None
             cluster = self.planned.observed.clusters[change.id.cluster].cluster
-            self._proven[change.id] = prove(change.after, cluster, self.target)
+            credential = str(self.parameters.get("proof_credential", ""))
+            self._proven[change.id] = prove(
+                change.after, cluster, self.target, credential=credential
+            )
         return self._proven[change.id]
 
     def give_back(self) -> Table:

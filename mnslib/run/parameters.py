@@ -42,6 +42,7 @@ _TAKEN: Mapping[str, Sequence[str] | range] = {
     "credential": CREDENTIALS,
     "inventory": ("azure", "history"),
     "approval": ("digest", "unattended"),
+    "proof_credential": (*CREDENTIALS, ""),
     "kubectl_login": ("mns", "kubelogin", ""),
     "max_parallel_per_cluster": range(1, MOST_PARALLEL + 1),
 }

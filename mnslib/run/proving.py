@@ -4,28 +4,34 @@ Nothing is left behind. Asks as the run itself what holds for everybody (quota, 
 access only ever as whoever it is about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from mnslib.errors import MnsError
-from mnslib.models import ManagedCluster, ManagedNamespace, RoleAssignment
+from mnslib.models import ManagedCluster, ManagedNamespace, PrincipalType, RoleAssignment
 from mnslib.provisioning import proof
 from mnslib.provisioning.proof import Proof, Proven
 from mnslib.provisioning.rights import Held, rights_of
+from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.run.targets import Target
 from mnslib.show.handover import starter
 
 
-def prove(asked: ManagedNamespace, cluster: ManagedCluster, target: Target) -> Proven:
+def prove(
+    asked: ManagedNamespace, cluster: ManagedCluster, target: Target, *, credential: str = ""
+) -> Proven:
     """Return what is proven of a namespace, and of whoever has a role at it; makes nothing.
 
     Args:
         asked: as it shall be.
+        credential: of somebody of the team, as `Target.as_one_of` takes it.
     """
     name, azure = asked.id.namespace_name, target.azure
-    access, rights = _access(asked, cluster, target)
+    access, rights = _access(asked, cluster, target, credential)
     try:
         kube = target.kube_for(cluster)
         quotas, ranges = kube.resource_quotas(name), kube.limit_ranges(name)
@@ -55,8 +61,8 @@ def prove(asked: ManagedNamespace, cluster: ManagedCluster, target: Target) -> P
 
 
 def _access(
-    asked: ManagedNamespace, cluster: ManagedCluster, target: Target
-) -> tuple[tuple[Proof, ...], Mapping[str, tuple[Held, ...]]]:
+    asked: ManagedNamespace, cluster: ManagedCluster, target: Target, credential: str
+) -> tuple[tuple[Proof, ...], Mapping[str, Sequence[Held]]]:
     """Return what is proven of whoever has a role at the namespace itself, and their rights."""
     id, doors = asked.id, target.azure.role_assignments
     where: Any = {"subscription_id": id.cluster.subscription_id}
@@ -70,16 +76,56 @@ def _access(
     except MnsError as error:
         return proof.unread(str(error), "access"), {}
     team = {h.principal_id.lower(): h for h in acting if h.scope.lower() in id.own_scopes}
-    rights = {
-        _called(held): rights_of(
+    names, proofs, rights = _names(team, target), [], {}
+    for principal, held in sorted(team.items(), key=lambda one: names.get(one[0], one[0])):
+        worked_out = rights_of(
             principal, acting, roles, of=id, has_azure_rbac=cluster.has_azure_rbac
         )
-        for principal, held in sorted(team.items())
-    }
-    why = "nobody was asked as one of them"
-    proofs = [proof.of_access(who, held, asked_as=why) for who, held in rights.items()]
+        who = f"{held.principal_type.lower()} {names.get(principal, held.principal_id)}"
+        try:
+            rights[who], by = _reviewed(worked_out, held, id, cluster, target, credential)
+        except MnsError as error:
+            rights[who], by = worked_out, str(error).rstrip(".")
+        proofs.append(proof.of_access(who, rights[who], asked_as=by))
     return tuple(proofs), rights
 
 
-def _called(held: RoleAssignment) -> str:
-    return f"{held.principal_type.lower()} {held.principal_id}"
+def _names(ids: Iterable[str], target: Target) -> dict[str, str]:
+    """Return what the directory calls some principals, as far as it may be read."""
+    with suppress(MnsError):  # a caller without rights in the directory sees ids
+        return {one.id: one.name for one in target.azure.directory.by_ids(ids).values()}
+    return {}
+
+
+def _reviewed(
+    rights: Sequence[Held],
+    of: RoleAssignment,
+    id: ManagedNamespaceId,
+    cluster: ManagedCluster,
+    target: Target,
+    credential: str,
+) -> tuple[Sequence[Held], str]:
+    """Return rights with what is answered to the principal itself, or to somebody in the group.
+
+    Beside it as whom that was asked, else why nobody was.
+    """
+    principal, ids = of.principal_id.lower(), [of.principal_id.lower()]
+    if of.principal_type == PrincipalType.GROUP:
+        ids = [one.id for one in target.azure.directory.members(principal)]
+    azure = target.as_one_of(ids, credential)
+    if azure is None:
+        return rights, proof.unasked("no_credential" if ids else "nobody")
+    with azure:
+        kube = target.kube_as(azure, cluster)
+        with closing(kube):
+            who = kube.whoami()
+            if principal not in map(str.lower, who):
+                return rights, proof.unasked("somebody_else", who=who[0])
+            found, own = [], azure.role_assignments.permissions(str(id))
+            for held in rights:
+                if held.right.action:
+                    is_allowed, said = any(one.allows(held.right.action) for one in own), ""
+                else:
+                    is_allowed, said = kube.may(**held.right.review(id.namespace_name))
+                found.append(replace(held, proven=is_allowed, said=said))
+            return found, _names(who[:1], target).get(who[0].lower(), who[0])

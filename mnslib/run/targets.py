@@ -6,7 +6,7 @@ Asks nothing before it is used; knows nothing of notebooks.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,15 +46,41 @@ class Target:
             ArmError: if Azure does not give it, for lack of a role or of the cluster.
             KubeError: if what it gives names no server or no certificate authority.
         """
+        if cluster.id.key not in self._kube:
+            self._kube[cluster.id.key] = self.kube_as(self.azure, cluster)
+        return self._kube[cluster.id.key]
+
+    def kube_as(self, azure: AzureClient, cluster: ManagedCluster) -> KubeClient:
+        """Return the Kubernetes door of a cluster as whoever a door to Azure signs in as."""
         from mnslib.kube.client import KubeClient
 
-        if cluster.id.key not in self._kube:
-            self._kube[cluster.id.key] = KubeClient(
-                self.azure.managed_clusters.list_cluster_user_credential(cluster.id),
-                token=lambda: self.azure.access_token(self.azure.cloud.kubernetes_scope).token,
-                name=cluster.id.cluster_name,
-            )
-        return self._kube[cluster.id.key]
+        return KubeClient(
+            self.azure.managed_clusters.list_cluster_user_credential(cluster.id),
+            token=lambda: azure.access_token(azure.cloud.kubernetes_scope).token,
+            name=cluster.id.cluster_name,
+        )
+
+    def as_one_of(self, ids: Collection[str], credential: str) -> AzureClient | None:
+        """Return the door to Azure as somebody else, None where nobody can be signed in as.
+
+        Args:
+            ids: object ids; the sandbox signs in as the first of them that it can.
+            credential: on Azure that of somebody, as the parameter `credential`.
+        """
+        from mnslib.azure.client import AzureClient
+        from mnslib.azure.credentials import make_credential, sandbox_credential
+        from mnslib.azure.throttle import NO_LIMITS
+
+        cloud = self.azure.cloud
+        if self.sandbox is None:
+            own = make_credential(credential, cloud=cloud) if credential else None
+            return AzureClient(cloud, own) if own else None
+        known = {one["object_id"]: name for name, one in self.sandbox["identities"].items()}
+        names = [known[one] for one in ids if known.get(one, "admin") != "admin"]
+        if not names:
+            return None
+        own = sandbox_credential(self.sandbox, identity=names[0])
+        return AzureClient(cloud, own, limits=NO_LIMITS)
 
     def close(self) -> None:
         """Close the connections of all doors that were opened."""
