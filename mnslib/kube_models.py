@@ -36,6 +36,7 @@ class QuotaStatus:
     Attributes:
         is_scoped: whether it counts only some of the pods, those that all its `scopes` name.
         scopes: empty too where an earlier snapshot did not keep them.
+        asked: what it allows once its counters follow; empty where `hard` says that.
         created_utc: when it was made; None where that is not said.
         changed_utc: when somebody last wrote it, its counters apart; None where that is not said.
     """
@@ -46,6 +47,7 @@ class QuotaStatus:
     used: Mapping[str, Decimal]
     is_scoped: bool = False
     scopes: tuple[Scope, ...] = ()
+    asked: Mapping[str, Decimal] = field(default_factory=dict)
     created_utc: datetime | None = None
     changed_utc: datetime | None = None
 

@@ -47,6 +47,12 @@ class Ensure(StrEnum):
     ABSENT = "absent"
 
 
+class Project(StrEnum):
+    """Which program shall show a managed namespace as a project of its own."""
+
+    AKS_DESKTOP = "aks-desktop"
+
+
 class PrincipalType(StrEnum):
     """Kind of directory object a role is assigned to; the values are ARM's."""
 
@@ -321,6 +327,9 @@ class NamespaceSpec:
         labels, annotations, tags: None removes the key.
         access: roles to assign.
         revoked: roles to take away at the namespace's own scope, whoever assigned them.
+        limit_range: `auto`, `-` to remove it, or `100m/200m 128Mi/256Mi`: CPU and memory that a
+            container requests and is limited to where it does not say; empty is not mentioned.
+        companion_quota: amounts as text by key of a ResourceQuota; None removes the key.
         tier: name of the tier that the row takes values from; empty without one.
         when_new: the same request with the tier's values, for a managed namespace that does not
             exist yet; None without a tier.
@@ -339,6 +348,8 @@ class NamespaceSpec:
     tags: Mapping[str, str | None] = field(default_factory=dict)
     access: tuple[AccessGrant, ...] = ()
     revoked: tuple[AccessGrant, ...] = ()
+    limit_range: str = ""
+    companion_quota: Mapping[str, str | None] = field(default_factory=dict)
     tier: str = ""
     when_new: "NamespaceSpec | None" = None
 

@@ -1,4 +1,4 @@
-"""The Kubernetes API of one cluster: what plan and capacity need, as our own values.
+"""The Kubernetes API of one cluster: what plan and capacity need, as our own values; two writes.
 
 lightkube behind a transport that asks for the token at each request, so that a run may outlive a
 token. Knows nothing of Azure: kubeconfig and token come from the caller.
@@ -57,7 +57,7 @@ LONGEST_WAIT_SECONDS = 10.0
 """Times a read is sent, and the longest pause between two, also where the server asks for more; our
 choice. What is tried again at Azure is in `azure.pipeline`."""
 
-_REMEDIES = packaged("mnslib.kube", "words")["remedies"]
+_WORDS = packaged("mnslib.kube", "words")
 _WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
     apps_v1.Deployment: objects.deployment,
     apps_v1.StatefulSet: objects.stateful_set,
@@ -68,6 +68,13 @@ _WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
 _HTTP_ROUTE: Any = create_namespaced_resource(
     "gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"
 )
+_WRITTEN: dict[str, Any] = {
+    "LimitRange": core_v1.LimitRange,
+    "ResourceQuota": core_v1.ResourceQuota,
+}
+FIELD_MANAGER = "mnslib"
+"""Who the API server says has written a field of an object that was applied here."""
+
 _MADE = {"ReplicaSet": apps_v1.ReplicaSet, "Job": batch_v1.Job}
 _FIRST_READ = threading.Lock()
 _REFUSALS = (400, 403, 404, 409, 422)
@@ -80,7 +87,7 @@ Value = TypeVar("Value")
 
 
 class KubeClient:
-    """Reads one cluster; every list to its last page. Safe to use from several threads.
+    """One cluster; every list is read to its last page. Safe to use from several threads.
 
     Args:
         kubeconfig_text: names the API server, and the authority that signed its certificate.
@@ -246,6 +253,25 @@ class KubeClient:
             for event in events
         ]
 
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Write a `LimitRange` or `ResourceQuota` by server-side apply; fields of others stay.
+
+        Raises:
+            KubeError: 409, which names whose field it is, if another manager holds another value.
+        """
+        kind = _WRITTEN[manifest["kind"]]
+        with _FIRST_READ:
+            _learn(kind)
+        self._client.apply(kind.from_dict(dict(manifest)), field_manager=FIELD_MANAGER)
+
+    def delete(self, kind: str, name: str, *, namespace: str) -> None:
+        """Delete a `LimitRange` or `ResourceQuota`, if it is there; raises KubeError."""
+        try:
+            self._client.delete(_WRITTEN[kind], name, namespace=namespace)
+        except KubeError as error:
+            if error.status != 404:
+                raise
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -333,7 +359,7 @@ class _Transport(httpx2.HTTPTransport):
                     said, what = _message(response), f"{request.method} {path}"
                     raise KubeError(
                         f"cluster {self._name}: {what} was answered {status}: "
-                        f"{said} {_REMEDIES.get(status, '')}".rstrip(),
+                        f"{said} {_remedy(request, status)}".rstrip(),
                         status=status,
                         said=said,
                     )
@@ -355,6 +381,11 @@ class _Transport(httpx2.HTTPTransport):
                     " and was not read to its end; is a proxy in between?"
                 )
         response._content = bytes(content)
+
+
+def _remedy(request: httpx2.Request, status: int) -> str:
+    kind = "remedies" if request.method == "GET" else "write_remedies"
+    return str(_WORDS[kind].get(status, ""))
 
 
 def _message(response: httpx2.Response) -> str:

@@ -51,6 +51,7 @@ def quota(item: Any) -> own.QuotaStatus:
     # `status` trails `spec` until the quota controller has looked at a new object.
     status, spec = item.status, item.spec
     written = [one for one in item.metadata.managedFields or () if one.subresource != "status"]
+    is_counted = not (status and status.hard and spec) or status.hard == spec.hard
     return own.QuotaStatus(
         namespace_name=item.metadata.namespace,
         name=item.metadata.name,
@@ -58,6 +59,7 @@ def quota(item: Any) -> own.QuotaStatus:
         used=_amounts(status and status.used),
         is_scoped=bool(spec and (spec.scopes or spec.scopeSelector)),
         scopes=tuple(_scopes(spec)) if spec else (),
+        asked={} if is_counted else _amounts(spec.hard),
         created_utc=item.metadata.creationTimestamp,
         changed_utc=max((one.time for one in written if one.time), default=None),
     )

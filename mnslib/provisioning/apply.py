@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from mnslib import errors, results
 from mnslib.azure.scheduler import STOPPED_WAIT_SECONDS, ThreadPool, Work
 from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
+from mnslib.provisioning import companions
 from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import Change, mentioned, not_as_asked, planned_item
+from mnslib.provisioning.changes import Change, compared, mentioned, not_as_asked, planned_item
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
@@ -219,7 +220,7 @@ class _Run:
             self.scheduler.stop(f"stopped by {type(error).__name__}")
         else:
             change = item.change
-            if item.stood and not (change.grants or change.revoked):
+            if item.stood and not (change.grants or change.revoked or change.companions):
                 self._finish(item, OutcomeKind.UNCHANGED, STOOD)
             elif change.is_release:
                 self._finish(item, OutcomeKind.RELEASED, RELEASED)
@@ -247,8 +248,8 @@ class _Run:
         elif outcome not in results.OPEN_OUTCOMES:
             self.failing.discard(key)
         self.not_attempted += outcome is OutcomeKind.NOT_ATTEMPTED
-        stands = (item.granting or item.replaced) and item.is_sent and not item.stood
-        self.has_written |= stands or outcome in WRITTEN_OUTCOMES
+        stands = (item.lacks or item.replaced) and item.is_sent and not item.stood
+        self.has_written |= bool(stands) or outcome in WRITTEN_OUTCOMES
         self.ended.append(now)
         try:
             self.journal.write("finished", **done.to_json())
@@ -293,8 +294,8 @@ def _reason(item: Item, error: errors.MnsError) -> tuple[str, str]:
     if isinstance(error, errors.ArmError):
         text, told = error.what, error.remedy
     text = text.rstrip(".")
-    if item.granting:
-        text = f"the namespace is as requested, but access is not: {text}"
+    if item.lacks:
+        text = f"the namespace is as requested, but {item.lacks} is not: {text}"
         return text, told or "run again once mended"
     if item.is_accepted and isinstance(error, errors.OperationTimeoutError | errors.AuthError):
         return f"started, but {text}", READ_FIRST
@@ -368,6 +369,22 @@ def _read(change: Change, again: ObservedState, asked: Asked) -> tuple[list[str]
     )
 
 
+def _not_accompanied(change: Change, again: ObservedState) -> list[str]:
+    """Return what of a change's companions is not as it was asked to become."""
+    if not change.companions:
+        return []
+    cluster = again.clusters[change.id.cluster]
+    view, columns = cluster.kubernetes, [companions.COLUMNS[c.kind] for c in change.companions]
+    if view is None:
+        return [f"{', '.join(columns)} cannot be read: {cluster.kubernetes_unknown}"]
+    there = companions.found(change.id.namespace_name, view.limit_ranges or (), view.quotas)
+    return [
+        f"{d.path} is {d.new or 'absent'}, not {d.old or 'absent'}"
+        for one in change.companions
+        for d in compared(one.after, there[one.kind])
+    ]
+
+
 def _check(change: Change, outcome: ItemOutcome, again: ObservedState, asked: Asked) -> ItemOutcome:
     found, told = _read(change, again, asked)
     found += [
@@ -380,6 +397,7 @@ def _check(change: Change, outcome: ItemOutcome, again: ObservedState, asked: As
         for held in change.revoked
         if (held.scope.lower(), held.principal_id.lower(), held.role_guid) in again.grants
     ]
+    found += _not_accompanied(change, again)
     reasons = [outcome.reason] if outcome.reason else []
     if told:
         added = errors.cut(", ".join(told))

@@ -7,13 +7,15 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from mnslib import models
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, AccessGrant, ManagedNamespace, RoleAssignment
 from mnslib.packaged import packaged
+from mnslib.provisioning.companions import COLUMNS as COMPANION_COLUMNS
+from mnslib.provisioning.companions import Companion
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind
 from mnslib.secrets import HIDDEN, shown
@@ -82,6 +84,11 @@ class FieldDifference:
         return self.path.startswith("access[")
 
     @property
+    def is_companion(self) -> bool:
+        """Whether it is an object beside the quota, nothing that ARM holds."""
+        return self.path.partition("[")[0] in COMPANION_COLUMNS.values()
+
+    @property
     def key(self) -> str:
         """The key of a mapping that the path names; empty for a field."""
         return self.path.partition("[")[2].removesuffix("]")
@@ -97,6 +104,7 @@ class Change:
         grants: role assignments that are missing and will be created.
         revoked: role assignments that will be deleted.
         kept: those at wider scopes by which the same principals keep the same roles.
+        companions: objects in the Kubernetes namespace that are applied or deleted.
         is_begun: an earlier run sent it, and the service still works on it.
     """
 
@@ -109,6 +117,7 @@ class Change:
     grants: tuple[AccessGrant, ...] = ()
     revoked: tuple[RoleAssignment, ...] = ()
     kept: tuple[RoleAssignment, ...] = ()
+    companions: tuple[Companion, ...] = ()
     is_begun: bool = False
 
     @property
@@ -125,7 +134,7 @@ class Change:
     @property
     def writes_namespace(self) -> bool:
         """Whether ARM's managed namespace itself changes, not only who may use it."""
-        return any(not d.is_access for d in self.differences)
+        return any(not (d.is_access or d.is_companion) for d in self.differences)
 
     @property
     def risk_names(self) -> list[str]:
@@ -204,6 +213,10 @@ def _fingerprint(fields: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest() if fields else ""
 
 
+BESIDE = ("grants", "revoked", "companions")
+"""What a change does beside writing ARM's managed namespace, by its name in a planned item."""
+
+
 def planned_item(change: Change) -> dict[str, Any]:
     """Return what a resumed run must know of a change, to write no other than the approved one."""
     item = {"id": str(change.id), "change": change.kind.value}
@@ -211,6 +224,7 @@ def planned_item(change: Change) -> dict[str, Any]:
         return item
     before = _fingerprint(fields_of(change.before))
     revoked = [held.id.lower() for held in change.revoked]
+    companions = [_companion_text(asdict(one)) for one in change.companions]
     return {
         **item,
         "etag": change.etag,
@@ -221,7 +235,12 @@ def planned_item(change: Change) -> dict[str, Any]:
             for grant in change.grants
         ],
         **({"revoked": revoked} if revoked else {}),
+        **({"companions": companions} if companions else {}),
     }
+
+
+def _companion_text(companion: Mapping[str, Any]) -> str:
+    return json.dumps(companion, sort_keys=True)
 
 
 def is_as_recorded(item: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
@@ -229,9 +248,10 @@ def is_as_recorded(item: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
     before, after = fields_in(line["before"]), fields_in(line["after"])
     roles = {f"{g['principal_type']} {g['principal_id']}={g['role_guid']}" for g in line["grants"]}
     roles |= {held["id"].lower() for held in line.get("revoked", ())}
+    roles |= {*map(_companion_text, line.get("companions", ()))}
     if item["change"] != line["change"]:
         return False
-    if {*item.get("grants", ()), *item.get("revoked", ())} - roles:
+    if {one for name in BESIDE for one in item.get(name, ())} - roles:
         return False
     if item["change"] == ChangeKind.NO_CHANGE or HIDDEN in {*before.values(), *after.values()}:
         return True  # what is hidden in the one is in the digest of the other
@@ -346,6 +366,8 @@ def mentioned(spec: models.NamespaceSpec) -> set[str]:
         *spec.quota,
         *(name for name in POLICY_FIELDS if getattr(spec, name) is not None),
         *(f"{mapping}[{key}]" for mapping in OWNED_MAPPINGS for key in getattr(spec, mapping)),
+        *(["limit_range"] if spec.limit_range else ()),
+        *(f"companion_quota[{key}]" for key in spec.companion_quota),
         *(f"{grant.principal_id} None {grant.role}" for grant in spec.access),
         *(f"{grant.principal_id} {grant.role} None" for grant in spec.revoked),
     }

@@ -21,7 +21,7 @@ from mnslib.results import OPEN_OUTCOMES, ChangeKind, ItemOutcome, OutcomeKind
 JOURNAL_NAME = "journal.jsonl"
 Event = Mapping[str, Any]
 
-BEGUN = ("started", "granting", "revoking")
+BEGUN = ("started", "granting", "revoking", "applying")
 """Events of an item whose request goes out next."""
 
 _BEFORE_A_WRITE = frozenset({"plan", "continued", *BEGUN})
@@ -96,7 +96,7 @@ class Story:
         planned: what each apply that was allowed to write had planned, as `planned_item` says it.
         begun: requests that went out next.
         answered: writes that were accepted, or not needed for it stood as requested by then; roles
-            that were assigned or taken away.
+            that were assigned or taken away; companions that were applied or deleted.
         ended: its outcomes.
         ended_before: how many of them the last plan had found already.
     """
@@ -169,7 +169,7 @@ def read_stories(events: Iterable[Event]) -> dict[str, Story]:
                     story.ended_before = len(story.ended)
             case begun if begun in BEGUN:
                 of(event).begun.append(event)
-            case "accepted" | "stood" | "granted" | "revoked":
+            case "accepted" | "stood" | "granted" | "revoked" | "applied":
                 of(event).answered.append(event)
             case "finished":
                 id_ = ItemOutcome.from_json(event).id

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from mnslib.kube_models import (
     Workload,
 )
 from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
+from mnslib.provisioning import companions
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import utc_text
 from mnslib.signals import Readers
@@ -56,6 +57,8 @@ class KubernetesView:
 
     Attributes:
         set_apart: the objects that could not be read, each with the reason.
+        limit_ranges: None where no request asked for a companion, so that they were not read.
+        lacking: namespace and kind of the companions that the caller may not write.
     """
 
     namespaces: Mapping[str, KubernetesNamespace]
@@ -63,6 +66,8 @@ class KubernetesView:
     nodes: tuple[Node, ...] = ()
     pods: tuple[Pod, ...] = ()
     set_apart: tuple[str, ...] = ()
+    limit_ranges: tuple[LimitRange, ...] | None = None
+    lacking: frozenset[tuple[str, str]] = frozenset()
 
     def is_managed(self, namespace_name: str) -> bool:
         """Return whether the cluster says that ARM manages a namespace."""
@@ -226,8 +231,9 @@ def observe(
 ) -> ObservedState:
     """Return the state of every cluster that the requests name.
 
-    Reads as `observe_clusters` does, and one list of role assignments per subscription whose
-    requests say something of access.
+    Reads as `observe_clusters` does, LimitRanges and the right to write companions where requests
+    ask for one, and one list of role assignments per subscription whose requests say something of
+    access.
 
     Args:
         kube_for: opens a cluster's Kubernetes API; None leaves Kubernetes unread.
@@ -242,6 +248,7 @@ def observe(
     for spec in wanted:
         targets.setdefault(spec.id.cluster, []).append(spec.id)
     clusters = {key: one.cluster for key, one in known.clusters.items()} if known else {}
+    asked = [spec for spec in wanted if companions.verbs(spec.in_full)]
     found = observe_clusters(
         targets,
         azure=azure,
@@ -249,6 +256,7 @@ def observe(
         now=now,
         known=clusters,
         may_adopt=frozenset(s.id for s in wanted if s.in_full.may_adopt),
+        companions_of=asked,
     )
     for error in found.values():
         if isinstance(error, MnsError) and not isinstance(error, ArmNotFoundError):
@@ -273,6 +281,7 @@ def observe_clusters(
     known: Mapping[ClusterId, ManagedCluster] = MappingProxyType({}),
     may_adopt: Set[ManagedNamespaceId] = frozenset(),
     watched: Callable[[Iterator[Any], int], Iterable[Any]] = lambda found, _: found,
+    companions_of: Sequence[models.NamespaceSpec] = (),
 ) -> dict[ClusterId, ObservedCluster | MnsError]:
     """Return the state of each cluster in the order of their ids, or why it cannot be read.
 
@@ -285,6 +294,7 @@ def observe_clusters(
         may_adopt: namespaces that are taken over where they are on the cluster, unmanaged; what
             that does is read as well.
         watched: hands on what is read of so many clusters, and may tell how far it is.
+        companions_of: requests that ask for a companion.
     """
 
     def read(target: ClusterId) -> ObservedCluster | MnsError:
@@ -292,7 +302,8 @@ def observe_clusters(
             cluster = known.get(target) or azure.managed_clusters.get(target)
             read_utc = utc_text(now())
             found = azure.managed_namespaces.list_by_managed_cluster(target)
-            view, unknown = _kubernetes(cluster, kube_for)
+            asked = [spec for spec in companions_of if spec.id.cluster == target]
+            view, unknown = _kubernetes(cluster, kube_for, asked)
             managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
             for one in targets[target]:
                 name = one.namespace_name.lower()
@@ -377,7 +388,9 @@ def _assignments(azure: AzureClient, clusters: Iterable[ClusterId]) -> Iterator[
 
 
 def _kubernetes(
-    cluster: ManagedCluster, kube_for: Callable[[ManagedCluster], KubeClient] | None
+    cluster: ManagedCluster,
+    kube_for: Callable[[ManagedCluster], KubeClient] | None,
+    companions_of: Sequence[models.NamespaceSpec],
 ) -> tuple[KubernetesView | None, str]:
     if kube_for is None:
         return None, "not read"
@@ -390,6 +403,8 @@ def _kubernetes(
             quotas=tuple(kube.resource_quotas()),
             nodes=tuple(kube.nodes()),
             pods=tuple(kube.pods()),
+            limit_ranges=tuple(kube.limit_ranges()) if companions_of else None,
+            lacking=frozenset(_lacking(companions_of, kube)),
         )
         apart = tuple(one for found in kube.set_apart.values() for one in found)
         return replace(view, set_apart=apart), ""
@@ -504,6 +519,19 @@ def _count_assignments(azure: AzureClient, subscription_id: str) -> int:
     own = f"/subscriptions/{subscription_id}".lower()
     found = azure.role_assignments.list_for_subscription(subscription_id)
     return sum(held.scope.lower().startswith(own) for held in found)
+
+
+def _lacking(specs: Iterable[models.NamespaceSpec], kube: KubeClient) -> Iterator[tuple[str, str]]:
+    @cache
+    def may(verb: str, kind: str, name: str = "") -> bool:
+        return kube.may(verb=verb, resource=f"{kind.lower()}s", namespace=name)[0]
+
+    for spec in specs:
+        name = spec.id.namespace_name
+        for kind, verbs in companions.verbs(spec.in_full).items():
+            # a role on the cluster is asked for once
+            if not all(may(verb, kind) or may(verb, kind, name) for verb in verbs):
+                yield name, kind
 
 
 def missing_clusters(clusters: Iterable[ClusterId], azure: AzureClient) -> dict[ClusterId, Missing]:

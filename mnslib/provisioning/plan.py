@@ -22,13 +22,14 @@ from mnslib import models
 from mnslib.commitment import QUOTA_OVERCOMMIT_RATIO
 from mnslib.errors import Problem, SpecError
 from mnslib.models import POLICY_FIELDS, AdoptionPolicy, Ensure, ManagedNamespace, NamespaceSpec
-from mnslib.provisioning import risks
+from mnslib.provisioning import companions, risks
 from mnslib.provisioning.changes import (
     Change,
     FieldDifference,
     Risk,
     access_difference,
     by_cluster,
+    compared,
     differences,
     fields_in,
     fields_of,
@@ -179,6 +180,8 @@ def _change(
         found.append(FieldDifference(operation="change", path="provisioning_state", **state))
     found += [access_difference(grant) for grant in grants]
     found += [access_difference(grant, there) for grant, there in revoked.items() if there]
+    beside = [*_companions(asked, after, cluster)]
+    found += [d for one in beside for d in compared(one.before, one.after)]
     return Change(
         kind=kind if found or before is None else ChangeKind.NO_CHANGE,
         id=spec.id,
@@ -193,7 +196,16 @@ def _change(
             if there
             for one in observed.inherited_assignments(spec.id, grant)
         ),
+        companions=tuple(beside),
     )
+
+
+def _companions(
+    asked: NamespaceSpec, after: ManagedNamespace, cluster: ObservedCluster
+) -> Iterator[companions.Companion]:
+    view = cluster.kubernetes
+    if view is not None and view.limit_ranges is not None:  # else a check has said so
+        yield from companions.planned(asked, after.quota, view.limit_ranges, view.quotas)
 
 
 def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
@@ -352,6 +364,8 @@ def _change_to_json(change: Change) -> dict[str, Any]:
     }
     if change.revoked:
         line["revoked"] = [asdict(held) for held in change.revoked]
+    if change.companions:
+        line["companions"] = [asdict(one) for one in change.companions]
     return line
 
 

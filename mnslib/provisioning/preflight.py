@@ -3,10 +3,11 @@
 A failed check stops a run before anything is written; a warning says what will have no effect.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mnslib.errors import PreflightError, cut
 from mnslib.models import ROLES_INSIDE, Ensure, NamespaceSpec
+from mnslib.provisioning import companions
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
 from mnslib.provisioning.plan import inherited_only, merge
 from mnslib.provisioning.readiness import cluster_lines, told
@@ -66,6 +67,35 @@ def _checks(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterat
         kept = sorted(s.id.namespace_name for s in specs if _keeps_other_than_tier(s, observed))
         facts = {"about": observed.cluster.id.cluster_name, "kept": cut(", ".join(kept), 200)}
         yield told("tiers", facts, is_well=not kept)
+    yield from _companions(specs, observed)
+
+
+def _companions(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> Iterator[CheckResult]:
+    """Yield the checks of what goes along with a quota; none where no request asks for it."""
+    # what only a tier asks for is of no matter where the namespace is there
+    by_name = {s.id.namespace_name: s if observed.find(s.id) else s.in_full for s in specs}
+    asked = {name: kinds for name, spec in by_name.items() if (kinds := companions.verbs(spec))}
+    cluster, view = observed.cluster.id, observed.kubernetes
+    unknown = observed.kubernetes_unknown.rstrip(".")
+    facts = {"about": cluster.cluster_name, "scope": cluster, "unknown": unknown}
+
+    def judged(check: str, names: Iterable[str]) -> CheckResult:
+        listed = cut(", ".join(sorted(names)), 300)
+        return told(check, {**facts, "names": listed}, is_well=not listed)
+
+    if asked:
+        yield judged("companions", asked if view is None else ())
+    for kind, column in companions.COLUMNS.items():
+        names = [name for name, kinds in asked.items() if kind in kinds]
+        if view is not None and names:
+            yield judged(column, [name for name in names if (name, kind) in view.lacking])
+    left = {
+        name: companions.left_names(name, (view and view.limit_ranges) or ())
+        for name, kinds in asked.items()
+        if "create" in kinds.get("LimitRange", ())
+    }
+    if there := [f"{name} ({', '.join(names)})" for name, names in left.items() if names]:
+        yield judged("left", there)
 
 
 def _keeps_other_than_tier(spec: NamespaceSpec, observed: ObservedCluster) -> bool:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from mnslib import models
 from mnslib.provisioning.changes import OWNED_MAPPINGS, Image, compared, fields_in, words
+from mnslib.provisioning.companions import COLUMNS, NAMES, OTHERWISE
 from mnslib.provisioning.journal import Event, Story, read_stories
-from mnslib.requests.cells import grant_text
+from mnslib.requests.cells import REMOVED, grant_text
 from mnslib.requests.export import kept
-from mnslib.results import ChangeKind, OutcomeKind
+from mnslib.results import OPEN_OUTCOMES, ChangeKind, OutcomeKind
 from mnslib.secrets import HIDDEN
 
 
@@ -54,12 +55,15 @@ class _Item:
         """Return what to ask for beside the identity; nothing where nothing can or need be done."""
         roles: dict[tuple[str, str], Event] = {}
         for event in self.story.begun:
-            if event["event"] != "started":  # by its first event it is known what was there
+            # by its first event it is known what was there
+            if event["event"] in ("granting", "revoking"):
                 roles.setdefault(_role(event), event)
         cells = self._namespace_cells(self.story.writes)
         is_gone = "ensure" in cells
         access = [self._access(event, is_gone=is_gone) for event in roles.values()]
-        return cells | ({"access": entries} if (entries := [*filter(None, access)]) else {})
+        if entries := [*filter(None, access)]:
+            cells["access"] = entries
+        return cells | self._companion_cells(is_gone=is_gone)
 
     def _namespace_cells(self, writes: Sequence[Event]) -> dict[str, Any]:
         told = {event["event"] for event in self.story.answered}
@@ -82,6 +86,27 @@ class _Item:
             is_adopted = writes[0]["change"] == ChangeKind.ADOPT
             return self._take_away(after or {}, is_adopted=is_adopted)
         return self._changed(before, after) if after else self._make_again(before)
+
+    def _companion_cells(self, *, is_gone: bool) -> dict[str, Any]:
+        """Return what to ask for, so that what goes along with the quota is as before."""
+        cells: dict[str, Any] = {}
+        answered = {event["kind"] for event in self.story.answered if event["event"] == "applied"}
+        begun = [event for event in self.story.begun if event["event"] == "applying"]
+        is_open = any(event["outcome"] in OPEN_OUTCOMES for event in self.story.ended[-1:])
+        for kind in dict.fromkeys(event["kind"] for event in begun):
+            mine = [event for event in begun if event["kind"] == kind]
+            if kind not in answered and is_open:  # it was refused
+                continue
+            changed = compared(mine[0]["before"], mine[-1]["after"])
+            if is_gone:
+                self.say("companion-stays", name=NAMES[kind])
+            elif kind == "ResourceQuota":
+                cells[COLUMNS[kind]] = {d.key: d.old for d in changed}
+            elif mine[0]["before"].get("limit_range") == OTHERWISE:
+                self.say("companion-of-others", name=NAMES[kind])
+            else:
+                cells[COLUMNS[kind]] = mine[0]["before"].get("limit_range") or REMOVED
+        return cells
 
     def _access(self, event: Event, *, is_gone: bool) -> str:
         """Return what to ask for, so that a principal has a role, or has not, as before.

@@ -1,5 +1,5 @@
-"""The life of one change: looked at, written, awaited, granted and revoked; tried again where that
-may help.
+"""The life of one change: looked at, written, awaited, granted and revoked, what goes along with
+its quota applied; tried again where that may help.
 
 `Writer.carry_out` reads from top to bottom; the scheduler decides when each of its calls is made. A
 plan may be read for an hour before it is approved, and whether the service obeys `If-Match` is
@@ -12,7 +12,7 @@ written twice. Knows nothing of other items, outcomes or stop rules.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from mnslib.azure.throttle import TOTAL_WAIT_SECONDS
 from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
 from mnslib.provisioning import changes
 from mnslib.provisioning.changes import Change, differences, namespace_to_json, not_as_asked, words
+from mnslib.provisioning.companions import COLUMNS, NAMES, Companion, found
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import ObservedState, item_now
 from mnslib.results import ChangeKind
@@ -70,7 +71,8 @@ class Item:
         is_accepted: the service was seen to work on it.
         stood: it was as requested before anything of this run was accepted.
         replaced: it was to be new, and the service answered that it was there.
-        granting: the namespace stands, roles are being assigned and taken away.
+        lacks: what is still to come though the namespace stands: access, or a column; empty
+            before.
         told: what is worth saying of it though it went well.
     """
 
@@ -80,7 +82,7 @@ class Item:
     is_accepted: bool = False
     stood: bool = False
     replaced: bool = False
-    granting: bool = False
+    lacks: str = ""
     told: list[str] = field(default_factory=list)
 
 
@@ -100,7 +102,7 @@ class Writer:
         self._unasked = 0  # items that were sent since that was asked
 
     def carry_out(self, item: Item) -> Work[None]:
-        """Write, await, grant and revoke.
+        """Write, await, grant and revoke, then apply what goes along with the quota.
 
         Raises:
             StaleItemError: if somebody else changed the item.
@@ -114,16 +116,22 @@ class Writer:
             yield from self._patiently(partial(self._write, item))
         else:  # or a role would land on another namespace of that name, made since
             yield from self._patiently(partial(self._look_at, change))
-        if change.before is None and change.grants and (item.stood or item.replaced):
+        is_added_to = bool(change.grants or change.companions)
+        if change.before is None and is_added_to and (item.stood or item.replaced):
             # that lets somebody into what is another's: a plan that sees it names the risk
             raise (StaleItemError if item.stood else errors.StalePlanError)(NOT_GRANTED)
         yield LeaveLane()
-        item.granting = True
+        item.lacks = "access"
         path = f"{change.id}/providers/Microsoft.Authorization/roleAssignments/new"
         calls = [Call("PUT", path, partial(self._grant, item, grant)) for grant in change.grants]
         for held in change.revoked:  # after what is granted, so that nobody is without meanwhile
             calls.append(Call("DELETE", held.id, partial(self._revoke, item, held)))
         for call in calls:
+            yield from self._patiently(partial(_one, call))
+        for one in change.companions:
+            item.lacks = COLUMNS[one.kind]
+            path = f"/kubernetes/{change.id.namespace_name}/{NAMES[one.kind]}"  # of no bucket
+            call = Call("PATCH", path, partial(self._accompany, item, one))
             yield from self._patiently(partial(_one, call))
 
     def _patiently(self, attempt: Callable[[], Work[None]]) -> Work[None]:
@@ -131,6 +139,10 @@ class Writer:
         for delay in RETRY_DELAYS_SECONDS:
             try:
                 return (yield from attempt())
+            except errors.KubeError as error:
+                if not error.is_transient or self.scheduler.is_stopped:
+                    raise
+                yield Pause(delay, before_retry=True)
             except errors.ArmError as error:
                 asked = error.retry_after_seconds or delay
                 is_in_vain = not error.is_transient or asked > TOTAL_WAIT_SECONDS
@@ -297,6 +309,29 @@ class Writer:
         where = target.cluster.subscription_id
         if self.azure.role_assignments.delete(held, subscription_id=where):
             self.journal.write("revoked", id=str(target), **who)
+
+    def _accompany(self, item: Item, companion: Companion) -> None:
+        """Apply or delete an object beside the quota, unless it is so by now.
+
+        A field that somebody else has taken since is never overwritten: the server refuses that.
+        """
+        if self.kube_for is None:
+            raise errors.ConfigError(f"Kubernetes is not to be asked, which {item.lacks} needs.")
+        target, kind = item.change.id, companion.kind
+        kube, name = self.kube_for(self.observed.clusters[target.cluster].cluster), NAMES[kind]
+        own = target.namespace_name
+        there = found(own, kube.limit_ranges(own), kube.resource_quotas(own))[kind]
+        if there == companion.after:  # perhaps by a write of ours whose answer was lost
+            self.journal.write("applied", id=str(target), kind=kind)
+            return
+        if there != companion.before:
+            raise StaleItemError(words("stale")["companion"].format(name=name))
+        self._begin(item, "applying", **asdict(companion))
+        if companion.after:
+            kube.apply(companion.manifest(own))
+        else:
+            kube.delete(kind, name, namespace=own)
+        self.journal.write("applied", id=str(target), kind=kind)
 
     def _begin(self, item: Item, event: str, **details: Any) -> None:
         """Have it in the journal that a request goes out next."""

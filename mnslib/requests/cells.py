@@ -8,11 +8,13 @@ raises `CellError` with every mistake in it. Knows nothing of files, rows or col
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from mnslib.errors import nearest
 from mnslib.models import ROLE_SHORT_NAMES, AccessGrant, PrincipalType
+from mnslib.quantities import in_form, parse_quantity, server_text
 from mnslib.requests import rules
 from mnslib.requests.rules import CellError, Finding, refuse, say, show
 from mnslib.requests.signs import bare, examined
@@ -31,21 +33,27 @@ PRINCIPAL_KINDS = {
     "user": PrincipalType.USER,
     "sp": PrincipalType.SERVICE_PRINCIPAL,
 }
+AUTO, REMOVED = "auto", "-"
+"""What stands in place of a LimitRange's amounts: worked out from the quota, or none any more."""
+
 KIND_WORDS = {kind: word for word, kind in PRINCIPAL_KINDS.items()}
 _SHORT_NAMES = {name: short for short, name in ROLE_SHORT_NAMES.items()}
 
-_REFUSED = {
+_REFUSED: Mapping[str, Callable[[Pairs], Iterable[Finding]]] = {
     "labels": rules.label_findings,
     "annotations": rules.annotation_findings,
     "tags": rules.tag_findings,
+    "companion_quota": rules.companion_findings,
 }
 
 
 def read_pairs(column: str, cell: object) -> Pairs:
-    """Return labels, annotations or tags by key, as their column says."""
+    """Return labels, annotations, tags or a quota's amounts by key, as their column says."""
     pairs: Pairs = {}
     findings: list[Finding] = []
     for key, value in _items(cell):
+        if column == "companion_quota" and type(value) is int:
+            value = str(value)
         name, in_key = examined(str(key), is_name=True)
         text, in_value = examined(value) if isinstance(value, str) else ("", "")
         if isinstance(value, int | float):
@@ -66,7 +74,44 @@ def read_pairs(column: str, cell: object) -> Pairs:
             findings.append(say("key_twice", key=show(name)))
         elif not in_key and not in_value:
             pairs[name] = value
-    return _unless([*findings, *_REFUSED[column](pairs)], pairs)
+    _unless([*findings, *_REFUSED[column](pairs)], pairs)
+    if column == "companion_quota":  # as it reads back
+        return {key: v and quota_text(key, parse_quantity(v)) for key, v in pairs.items()}
+    return pairs
+
+
+def read_limit_range(text: str) -> str:
+    """Return `auto`, `-` or the two pairs of a LimitRange in one form."""
+    if text in ("", AUTO, REMOVED):
+        return text
+    pairs = [part.split("/") for part in text.split()]
+    if [len(pair) for pair in pairs] != [2, 2]:
+        raise refuse(*say("no_limit_range", text=show(text)))
+    kinds = zip(("cpu", "memory"), pairs, strict=True)
+    amounts = [[rules.amount(kind, one) for one in pair] for kind, pair in kinds]
+    findings = [
+        say("limit_range_below", pair="/".join(pair))
+        for pair, (request, limit) in zip(pairs, amounts, strict=True)
+        if limit < request
+    ]
+    cpu, memory = amounts
+    return _unless(findings, limit_range_text((*cpu, *memory)))
+
+
+def limit_range_text(amounts: Iterable[Decimal]) -> str:
+    """Return the four amounts of a LimitRange, in the order of `QUOTA_FIELDS`, as a cell has them.
+
+    >>> limit_range_text((Decimal("0.1"), Decimal(1), Decimal(2**27), Decimal(2**30)))
+    '100m/1 128Mi/1Gi'
+    """
+    forms = ("decimal", "decimal", "binary", "binary")
+    texts = [server_text(in_form(*pair)) for pair in zip(amounts, forms, strict=True)]
+    return f"{texts[0]}/{texts[1]} {texts[2]}/{texts[3]}"
+
+
+def quota_text(key: str, amount: Decimal) -> str:
+    """Return what a key of a ResourceQuota allows as a cell has it: `20`, of storage `100Gi`."""
+    return server_text(in_form(amount, "binary")) if key.endswith("storage") else f"{amount:f}"
 
 
 def read_access(cell: object) -> Access:

@@ -38,6 +38,7 @@ COLUMN_WORDS: dict[str, type[StrEnum]] = {
     "egress_policy": models.NetworkRule,
     "adoption_policy": models.AdoptionPolicy,
     "delete_policy": models.DeletePolicy,
+    "project": models.Project,
     "ensure": models.Ensure,
 }
 """The columns that take one word of a few."""
@@ -60,7 +61,7 @@ def read_cell(column: str, cell: Any) -> Any:
     # before anything else looks at it, for what is refused is quoted; nor is it hidden by signs
     if looks_secret(cell) or any(looks_secret(examined(text)[0]) for text in texts(cell)):
         raise refuse(*SECRET)
-    if column in ("labels", "annotations", "tags"):
+    if column in ("labels", "annotations", "tags", "companion_quota"):
         return cells.read_pairs(column, cell)
     if column == "access":
         return cells.read_access(cell)
@@ -74,6 +75,8 @@ def read_cell(column: str, cell: Any) -> Any:
         return rules.one_of(text, COLUMN_WORDS[column])
     if column == "owner":
         return cells.read_pairs("labels", {"owner": text})["owner"]
+    if column == "limit_range":
+        return cells.read_limit_range(text)
     return rules.name(column, text) if column in ID_COLUMNS else text
 
 
@@ -110,6 +113,8 @@ class RequestValues(Quota):
     tags: cells.Pairs = Field(default_factory=dict)
     owner: str | None = None
     access: cells.Access = Field(default_factory=dict)
+    limit_range: str = ""
+    companion_quota: cells.Pairs = Field(default_factory=dict)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -148,7 +153,10 @@ class RequestValues(Quota):
         return {
             **{name: getattr(self, name) for name in models.POLICY_FIELDS},
             # of its own, for what was read of a text is kept for the cells that say the same
-            **{name: {**getattr(self, name)} for name in ("annotations", "tags")},
+            **{
+                name: {**getattr(self, name)} for name in ("annotations", "tags", "companion_quota")
+            },
+            "limit_range": self.limit_range,
             "quota": {name: getattr(self, name) for name in mentioned},
             "labels": {**self.labels, **owner},
             "access": tuple(grant for grant, is_granted in self.access.items() if is_granted),
@@ -164,11 +172,12 @@ class RequestRow(RequestValues):
     cluster_name: str
     namespace_name: str
     tier: str = ""
+    project: models.Project | None = None
     ensure: models.Ensure = models.Ensure.PRESENT
 
 
 VALUE_COLUMNS = tuple(RequestValues.model_fields)
-COLUMNS = (*ID_COLUMNS, "tier", *VALUE_COLUMNS, "ensure")
+COLUMNS = (*ID_COLUMNS, "tier", *VALUE_COLUMNS, "project", "ensure")
 """The columns of a request file, in the order of the documentation."""
 
 

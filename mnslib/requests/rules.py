@@ -15,7 +15,14 @@ from enum import StrEnum
 from typing import TypeVar
 
 from mnslib.errors import cut, nearest
-from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, SERVICE_LABELS, format_quota_value
+from mnslib.models import (
+    BUILT_IN_ROLES,
+    QUOTA_ALIASES,
+    QUOTA_KEYS,
+    ROLE_SHORT_NAMES,
+    SERVICE_LABELS,
+    format_quota_value,
+)
 from mnslib.packaged import packaged
 from mnslib.quantities import format_memory, parse_quantity, two_readings
 from mnslib.requests.signs import examined
@@ -238,6 +245,25 @@ def _key_findings(key: str) -> Iterator[Finding]:
         yield say("key_prefix", fix, key=show(key))
     elif not _LABEL_TEXT.fullmatch(bare):
         yield say("no_key", key=show(key))
+
+
+def companion_findings(amounts: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Yield what a quota beside the service's own cannot hold; amounts by key, None removes it."""
+    own = {key: column for column, key in QUOTA_KEYS.items()}
+    for key, value in amounts.items():
+        if column := own.get(QUOTA_ALIASES.get(key, key)):
+            yield say("own_quota_key", key=key, column=column)
+        elif key not in _DATA["quota_keys"] and not any(
+            re.fullmatch(form, key) for form in _DATA["quota_key_forms"]
+        ):
+            yield say("no_quota_key", nearest(key, _DATA["quota_keys"]) or "", key=show(key))
+        elif value is not None and key.endswith("storage"):
+            try:
+                amount("memory", value)
+            except CellError as error:
+                yield from error.findings
+        elif value is not None and not re.fullmatch(r"\d{1,9}", value, re.ASCII):
+            yield say("no_count", key=key, value=show(value))
 
 
 def tag_findings(tags: Mapping[str, str | None]) -> Iterator[Finding]:

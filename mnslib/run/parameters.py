@@ -49,10 +49,11 @@ _TAKEN: Mapping[str, Sequence[str] | range] = {
 """The words or numbers that a parameter takes, whatever the others are."""
 _NAMES = {
     *ID_COLUMNS, *QUOTA_FIELDS, *POLICY_FIELDS, "tier", "group_by", "owner_label", "allow",
+    "limit_range", "project",
     "subscription_ids", "clusters",
 }  # fmt: skip
 """Parameters whose texts are compared sign by sign."""
-_KEYED = {"labels", "annotations", "tags", "access"}
+_KEYED = {"labels", "annotations", "tags", "access", "companion_quota"}
 """Parameters in which requests have a language of their own."""
 
 _AS_TEXT = " Put it in quotes; for papermill write -r NAME VALUE, not -p."

@@ -25,6 +25,7 @@ from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan
 from mnslib.provisioning.risks import TOUCHING
 from mnslib.quantities import ZERO, parse_quantity
+from mnslib.requests.cells import REMOVED, pairs_text
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId, short_names
 from mnslib.results import WRITTEN_OUTCOMES, ApplyResult, ChangeKind, CheckResult, CheckStatus
 from mnslib.show import wording
@@ -72,6 +73,8 @@ def _asked(spec: NamespaceSpec) -> dict[str, Cell]:
         }
         roles = len(one.access) + len(one.revoked) or None
         about = {"tier": one.tier or None, "owner": one.labels.get("owner"), "roles": roles}
+        about["limit_range"] = "remove" if one.limit_range == REMOVED else one.limit_range or None
+        about["companion_quota"] = pairs_text(one.companion_quota) or None
         found.append({**dict.fromkeys(QUOTA_FIELDS), **quota, **about})
     own, in_full = found
     return {

@@ -19,7 +19,9 @@ import requests
 from mnslib.errors import KubeError
 from mnslib.kube.client import KubeClient
 from mnslib.kube.kubeconfig import namespace_kubeconfig
+from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES
 from mnslib.pods import total_charge
+from tests.sandbox.client import Client, cluster_id
 
 KUBERNETES_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 
@@ -138,6 +140,53 @@ def test_what_starts_pods_wants_what_runs_but_for_refused_pods(make_kube: MakeKu
     assert scaled == {"api": (16, 24, 16), "checkout": (6, 16, 8)}
     limits = {one.namespace_name: one.default_limits["cpu"] for one in kube.limit_ranges()}
     assert limits == {"payments-ledger": Decimal("0.5"), "web-checkout": Decimal("0.25")}
+
+
+def test_what_goes_along_with_a_quota_is_written_and_never_forced(
+    sandbox: Any, make_kube: MakeKube
+) -> None:
+    kube = make_kube("aks-prod-weu-1")
+    metadata = {"name": "mnslib-companion", "namespace": "crm-batch"}
+    quota: dict[str, Any] = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata}
+    kube.apply(quota | {"spec": {"hard": {"pods": "20", "services": "3"}}})
+    kube.apply(quota | {"spec": {"hard": {"pods": "10"}}})
+    (found,) = (q for q in kube.resource_quotas("crm-batch") if q.name == metadata["name"])
+    assert (found.asked or found.hard) == {"pods": 10}
+    mine = {"kind": "ResourceQuota", "name": metadata["name"], "namespace": "crm-batch"}
+    theirs = quota | {"spec": {"hard": {"pods": "30"}}}
+    path = "/api/v1/namespaces/crm-batch/resourcequotas/mnslib-companion?force=true&fieldManager="
+    media = {"Content-Type": "application/apply-patch+yaml"}
+    taken = Client(sandbox.connection).kube(
+        "aks-prod-weu-1", "PATCH", f"{path}argocd", theirs, headers=media
+    )
+    assert taken.status_code == 200, taken.text
+    told = r'409: .*conflict with "argocd": \.spec\.hard\.pods.*Nothing was overwritten'
+    with pytest.raises(KubeError, match=told) as refused:
+        kube.apply(quota | {"spec": {"hard": {"pods": "10"}}})
+    assert refused.value.status == 409
+    for _ in range(2):  # what is gone is gone
+        kube.delete(**mine)
+    assert metadata["name"] not in {q.name for q in kube.resource_quotas("crm-batch")}
+
+
+def test_what_an_identity_may_write_is_asked_as_that_identity(
+    sandbox: Any, make_kube: MakeKube
+) -> None:
+    """RBAC Admin writes LimitRanges and no quotas. Source: Azure built-in roles, containers."""
+    client = Client(sandbox.connection)
+    role = BUILT_IN_ROLES[ROLE_SHORT_NAMES["admin"]]
+    client.grant(f"{cluster_id()}/managedNamespaces/payments-api", role, "reader")
+    token = client.another("reader").token(KUBERNETES_SCOPE.removesuffix("/.default"))
+    kinds = ("limitranges", "resourcequotas")
+    places = ("", "payments-api", "payments-ledger")
+    kube = make_kube("aks-prod-weu-1", token=lambda: token)
+    found = {
+        (k, p) for k in kinds for p in places if kube.may(verb="create", resource=k, namespace=p)[0]
+    }
+    assert found == {("limitranges", "payments-api")}
+    admin = make_kube("aks-prod-weu-1")
+    every = [(verb, kind) for verb in ("create", "patch", "delete") for kind in kinds]
+    assert all(admin.may(verb=verb, resource=kind)[0] for verb, kind in every)
 
 
 def test_the_private_cluster_is_read_through_its_own_credential(

@@ -14,7 +14,7 @@ from mnslib.azure.operations import OperationKind
 from mnslib.azure.scheduler import Call, Scheduler, ThreadPool, Work
 from mnslib.azure.throttle import NO_LIMITS, Throttle
 from mnslib.errors import ArmError, ArmNotFoundError, ArmPreconditionError
-from mnslib.kube_models import Container, KubernetesNamespace, Node, Pod, QuotaStatus
+from mnslib.kube_models import Container, KubernetesNamespace, LimitRange, Node, Pod, QuotaStatus
 from mnslib.models import (
     AccessGrant,
     ManagedCluster,
@@ -95,6 +95,7 @@ def make_view(
     quotas: tuple[QuotaStatus, ...] = (),
     pods: tuple[Pod, ...] = (),
     set_apart: tuple[str, ...] = (),
+    limit_ranges: tuple[LimitRange, ...] | None = None,
 ) -> KubernetesView:
     node = Node(
         name="n1", allocatable_cores=parse_quantity("8"), allocatable_bytes=parse_quantity("32Gi")
@@ -105,6 +106,7 @@ def make_view(
         nodes=(node, replace(node, name="n2")),
         pods=pods,
         set_apart=set_apart,
+        limit_ranges=limit_ranges,
     )
 
 

@@ -61,7 +61,8 @@ def test_a_full_row_says_all_it_says(write: Callable[..., Path]) -> None:
     path = write(
         ",".join(column for column in COLUMNS if column != "tier"),
         f"{SUBSCRIPTION},rg-platform,aks-1,web,500m,2,1Gi,2Gi,AllowAll,DenyAll,Always,Delete,"
-        f"a=1;b-,note=x y,cost center=42,crm,group:{GROUP}=writer,absent",
+        f"a=1;b-,note=x y,cost center=42,crm,group:{GROUP}=writer,0.1/1 128Mi/1024Mi,"
+        "pods=020;requests.storage=1024Gi;services-,,absent",
     )
     (spec,) = parse_requests(path)
     assert str(spec.id).endswith("/managedClusters/aks-1/managedNamespaces/web")
@@ -81,6 +82,8 @@ def test_a_full_row_says_all_it_says(write: Callable[..., Path]) -> None:
     assert spec.labels == {"a": "1", "b": None, "owner": "crm"}
     assert (spec.annotations, spec.tags) == ({"note": "x y"}, {"cost center": "42"})
     assert [grant.principal_id for grant in spec.access] == [GROUP]
+    assert spec.limit_range == "100m/1 128Mi/1Gi"
+    assert spec.companion_quota == {"pods": "20", "requests.storage": "1Ti", "services": None}
     assert spec.ensure is Ensure.ABSENT
 
 
