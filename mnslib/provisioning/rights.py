@@ -69,6 +69,11 @@ class Held:
     proven: bool | None = None
     said: str = ""
 
+    @property
+    def is_known(self) -> bool | None:
+        """What was proven, else what was worked out."""
+        return self.is_allowed if self.proven is None else self.proven
+
 
 def rights_of(
     principal_id: str,

@@ -87,6 +87,7 @@ def handover_page(
         "fits": fitting(proven, size),
         "replicas": REPLICAS,
         "pod": size,
+        "is_sandbox": bool(about["sandbox"]),
     }
     return page(
         what="Hand-over",

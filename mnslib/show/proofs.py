@@ -33,8 +33,7 @@ def proof_report(namespace: ManagedNamespaceId, proven: Proven) -> Stack:
 
 
 def _answer(held: Held) -> Cell:
-    known = held.is_allowed if held.proven is None else held.proven
-    word = tag("unknown") if known is None else tag("yes") if known else tag("none", "no")
+    words = {None: tag("unknown"), True: tag("yes"), False: tag("none", "no")}
     roles = ROLE_NAMES | told("roles")
     by = {roles.get(one.role_guid, one.role_guid): one.scope.count("/") for one in held.by}
-    return Parts([word], sentence("plans.txt.j2", "held", held, by))
+    return Parts([words[held.is_known]], sentence("plans.txt.j2", "held", held, by))
