@@ -5,15 +5,16 @@ A refusal that does not come from the quota proves nothing about it: "not provab
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from mnslib.kube_models import LimitRange, QuotaStatus
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedNamespace, NetworkRule
 from mnslib.packaged import packaged
 from mnslib.provisioning.rights import Held
-from mnslib.quantities import ZERO, format_cpu, read_quantity, server_text
+from mnslib.quantities import format_cpu, read_quantity, server_text
 
 POLICY_NAME = "defaultnetworkpolicy"
 """The network policy that AKS writes. Source: AKS, "Troubleshoot managed namespaces"."""
@@ -69,31 +70,25 @@ class Proven:
 
 
 def trial_pod(
-    namespace_name: str, template: Mapping[str, Any], *, beyond: QuotaStatus | None = None
+    namespace_name: str, template: Mapping[str, Any], *, beyond: Decimal | None = None
 ) -> dict[str, Any]:
-    """Return a pod to try: without any resources, or with more CPU than a quota allows.
+    """Return a pod to try: without any resources, or with a little more CPU than some cores.
 
     Args:
         template: of a workload that only its resources can be refused for.
     """
     container = {k: v for k, v in template["spec"]["containers"][0].items() if k != "resources"}
     if beyond is not None:
-        cores = beyond.hard.get("requests.cpu", ZERO) + _MORE_CORES
-        amounts = {"cpu": format_cpu(cores), "memory": "16Mi"}
+        amounts = {"cpu": format_cpu(beyond + _MORE_CORES), "memory": "16Mi"}
         container["resources"] = {"requests": amounts, "limits": amounts}
     metadata = {"name": "mns-proof", "namespace": namespace_name}
     spec = {**template["spec"], "containers": [container]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def managed_quota(quotas: Sequence[QuotaStatus]) -> QuotaStatus | None:
-    """Return the quota that AKS writes, None where it is not there."""
-    return next((quota for quota in quotas if quota.name == MANAGED_QUOTA_NAME), None)
-
-
-def of_quota(asked: ManagedNamespace, quota: QuotaStatus | None) -> Proof:
+def of_quota(asked: ManagedNamespace, quotas: Iterable[QuotaStatus]) -> Proof:
     """Return whether the cluster's quota says what was asked of Azure."""
-    there = quota.hard if quota else {}
+    there = next((one.hard for one in quotas if one.name == MANAGED_QUOTA_NAME), {})
     other = [
         f"{key} {server_text(there[key]) if key in there else 'none'}, not {server_text(amount)}"
         for key, amount in ((QUOTA_KEYS[name], amount) for name, amount in asked.quota.items())
@@ -147,22 +142,16 @@ def of_access(principal: str, rights: Sequence[Held], *, asked_as: str) -> Proof
 
 
 def numbers(found: Collection[Proven]) -> dict[str, int]:
-    """Return how many proofs there are, and how many of them failed or show nothing; none of none.
+    """Return how many proofs there are, how many failed or show nothing, and of how many rights.
 
-    Rights are counted by those that were proven and those that are only worked out.
+    Nothing where nothing was proven.
     """
-    proofs = [proof for proven in found for proof in proven.proofs]
+    states = Counter(one.state for proven in found for one in proven.proofs)
     held = [one for proven in found for rights in proven.rights.values() for one in rights]
-    states = Counter(proof.state for proof in proofs)
-    proven = sum(one.proven is not None for one in held)
-    counts = {
-        "proofs": len(proofs),
-        "proofs_failed": states["failed"],
-        "proofs_open": len(proofs) - states["failed"] - states["works"],
-        "rights_proven": proven,
-        "rights_computed": len(held) - proven,
-    }
-    return counts if proofs else {}
+    counts = {"proofs": states.total(), "proofs_failed": states["failed"]}
+    counts["proofs_open"] = states.total() - states["failed"] - states["works"]
+    counts["rights_proven"] = sum(one.proven is not None for one in held)
+    return counts | {"rights_computed": len(held) - counts["rights_proven"]} if states else {}
 
 
 def unasked(why: str, **facts: str) -> str:

@@ -69,7 +69,7 @@ from mnslib.run.record import Run
 from mnslib.run.targets import Target
 from mnslib.show import plans
 from mnslib.show.displays import Callout, Cell, Stack, Table
-from mnslib.show.handover import fitting, handover_page, pod_size, starter
+from mnslib.show.handover import first_pod, handover_page, starter
 from mnslib.show.proofs import proof_report
 from mnslib.show.templates import render_part
 from mnslib.signals import end_pauses
@@ -646,22 +646,18 @@ class Changing(Run):
         """Return the kubeconfig of a pack that was written."""
         asked, proven = change.after, self._proven_of(change)
         assert asked is not None
-        given = {**self.beside, **self.parameters}
-        size = pod_size(*(given.get(name, "") for name in ("pod_cpu", "pod_memory")))
+        pod = first_pod(*(self.parameters.get(name, "") for name in ("pod_cpu", "pod_memory")))
         about = {"sandbox": "sandbox" if self.target.sandbox else "", "run": self.directory.name}
+        rows = [change.id.columns | dict(asked.quota)]
         return handover.write_pack(
             change.id,
             self.target,
-            cloud=given["cloud"],
-            login=given["kubectl_login"],
+            cloud=self.parameters["cloud"],
+            login=self.parameters["kubectl_login"],
             beside={
-                "handover.html": handover_page(
-                    asked, proven, size=size, moment=self.started, **about
-                ),
-                "starter.yaml": starter(change.id, size, fitting(proven, size)),
-                "request.csv": export.request_file(
-                    [change.id.columns | dict(asked.quota)], suffix=".csv"
-                ),
+                "handover.html": handover_page(asked, pod, proven, moment=self.started, **about),
+                "starter.yaml": starter(change.id, pod, proven),
+                "request.csv": export.request_file(rows, suffix=".csv"),
             },
         )
 

@@ -16,9 +16,10 @@ from mnslib.models import ManagedCluster, ManagedNamespace, PrincipalType, RoleA
 from mnslib.provisioning import proof
 from mnslib.provisioning.proof import Proof, Proven
 from mnslib.provisioning.rights import Held, rights_of
+from mnslib.quantities import ZERO
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.run.targets import Target
-from mnslib.show.handover import starter
+from mnslib.show.handover import first_pod, starter
 
 
 def prove(
@@ -37,13 +38,13 @@ def prove(
         quotas, ranges = kube.resource_quotas(name), kube.limit_ranges(name)
         left_out = azure.managed_clusters.guarded_except(cluster.id)
         is_guarded = left_out is not None and name not in left_out
-        quota = proof.managed_quota(quotas)
         policies = {policy.name for policy in kube.network_policies(name)}
-        template = yaml.safe_load(starter(asked.id))["spec"]["template"]
+        template = yaml.safe_load(starter(asked.id, first_pod()))["spec"]["template"]
         bare = kube.try_pod(proof.trial_pod(name, template))
-        large = kube.try_pod(proof.trial_pod(name, template, beyond=quota))
+        cores = asked.quota.get("cpu_request", ZERO)
+        large = kube.try_pod(proof.trial_pod(name, template, beyond=cores))
         proofs = (
-            proof.of_quota(asked, quota),
+            proof.of_quota(asked, quotas),
             proof.of_bare_pod(bare, ranges, is_guarded=is_guarded),
             proof.of_large_pod(large),
             proof.of_network(asked, policies, cluster.network_policy_engine),

@@ -25,6 +25,7 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from mnslib.errors import cut, printable, ranges
+from mnslib.quantities import server_text
 from mnslib.show import tables, wording
 from mnslib.show.tables import FONTS, PAINTS, TOKENS
 
@@ -45,6 +46,7 @@ FILTERS: dict[str, Any] = {
     "quota": _value_first(wording.amount_text),
     "quota_sum": _value_first(wording.quota_sum),
     "headroom": _value_first(wording.headroom),
+    "server": server_text,
     "are": lambda amount: "is" if amount == 1 else "are",
     "every": lambda n, noun: (
         f"The only {noun} is" if n == 1 else f"All {wording.count(n, noun)} are"

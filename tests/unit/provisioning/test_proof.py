@@ -37,10 +37,10 @@ def make_range(**more: Any) -> LimitRange:
 
 
 def test_the_quota_of_the_cluster_is_compared_as_numbers() -> None:
-    assert proof.of_quota(ASKED, make_quota()).state == "works"
-    found = proof.of_quota(ASKED, make_quota(**{"limits.cpu": Decimal(3)}))
+    assert proof.of_quota(ASKED, [make_quota()]).state == "works"
+    found = proof.of_quota(ASKED, [make_quota(**{"limits.cpu": Decimal(3)})])
     assert (found.state, found.why) == ("failed", "It holds limits.cpu 3, not 2.")
-    found = proof.of_quota(ASKED, None)
+    found = proof.of_quota(ASKED, [])
     assert found.state == "failed"
     assert "requests.cpu none, not 1" in found.why
 
@@ -123,7 +123,7 @@ def test_trial_pods_differ_from_a_workload_in_their_resources_only() -> None:
     bare = proof.trial_pod("team-a", TEMPLATE)
     assert bare["metadata"] == {"name": "mns-proof", "namespace": "team-a"}
     assert bare["spec"]["containers"] == [{"name": "app", "image": "i"}]
-    large = proof.trial_pod("team-a", TEMPLATE, beyond=make_quota())
+    large = proof.trial_pod("team-a", TEMPLATE, beyond=Decimal(1))
     assert large["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "1010m"
 
 
