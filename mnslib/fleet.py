@@ -6,7 +6,7 @@ plan, approval and journal, and leaves a run like a notebook's. Decides nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,19 +19,29 @@ import pandas as pd
 from mnslib.capacity.promql import LOOKBACK_DAYS
 from mnslib.capacity.tables import Tables
 from mnslib.commitment import commitments
-from mnslib.errors import REQUESTS, ApplyError, ConfigError, MnsError, StalePlanError, cut, nearest
+from mnslib.errors import (
+    REQUESTS,
+    ApplyError,
+    ArmForbiddenError,
+    ConfigError,
+    MnsError,
+    StalePlanError,
+    cut,
+    nearest,
+)
 from mnslib.models import POLICY_FIELDS, ROLE_NAMES, NamespaceSpec
 from mnslib.packaged import packaged
 from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.observe import ObservedCluster, clusters_of, observe_clusters
 from mnslib.provisioning.plan import Plan as Planned
 from mnslib.provisioning.plan import make_plan
+from mnslib.provisioning.principals import with_names
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import files, spec
 from mnslib.requests.columns import COLUMNS
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 from mnslib.results import ApplyResult, CheckResult, utc_now
-from mnslib.run.changing import Changing, checked, observed, rules
+from mnslib.run.changing import Changing, checked, identified, observed, rules
 from mnslib.run.handover import kubeconfig_text
 from mnslib.run.parameters import refused_values
 from mnslib.run.progress import watched
@@ -43,6 +53,7 @@ from mnslib.show.tables import told
 
 if TYPE_CHECKING:
     from mnslib.capacity.snapshot import Snapshot
+    from mnslib.requests.policy import Policy
 
 OLDEST_READING = timedelta(minutes=5)
 """What was read longer ago is read again before it is written over; our choice."""
@@ -63,6 +74,7 @@ def connect(
     cloud: str = "public",
     tiers_file: str = "",
     policy_file: str = "",
+    verify_principals: bool = True,
     max_commitment: str = "1.5",
     runs_dir: str = "runs",
     owner_label: str = "owner",
@@ -79,6 +91,8 @@ def connect(
         cloud: `public`, `usgov` or `china`; not used on the sandbox.
         tiers_file: named sizes that requests may use; as all files here, from the working folder.
         policy_file: rules that every request has to keep to.
+        verify_principals: look up in the directory whom `access` names; False for callers who may
+            not read it, who then write object ids.
         max_commitment: how often a cluster may commit what its nodes give; empty for no limit.
         runs_dir: where each apply leaves its run.
         owner_label: label that names a namespace's owner.
@@ -95,6 +109,7 @@ def connect(
         "credential": credential,
         "tiers_file": tiers_file and str(existing_file("tiers_file", tiers_file, here)),
         "policy_file": policy_file and str(existing_file("policy_file", policy_file, here)),
+        "verify_principals": verify_principals,
         "max_commitment": max_commitment,
         "runs_dir": str(Path(runs_dir).expanduser().absolute()),
         "owner_label": owner_label,
@@ -250,13 +265,14 @@ class Fleet:
         read_by = rules(self._target, **asked)
         if not isinstance(requests, str | Path):
             rows = _rows(requests)
-            return self._plan(spec.specs_from_rows(rows, file=REQUESTS, **read_by), rows)
+            specs = spec.specs_from_rows(rows, file=REQUESTS, **read_by)
+            return self._plan(specs, rows, policy=read_by["policy"])
         path = Path(requests).expanduser().absolute()
         data = files.read_bytes(path)
         specs = spec.parse_requests(path, data=data, **read_by)
         cells = [row for _, row in files.read_rows(path, data).rows]
         rows = [{k: cell for k, cell in row.items() if k in COLUMNS} for row in cells]
-        return self._plan(specs, rows)
+        return self._plan(specs, rows, policy=read_by["policy"])
 
     def usage(self, days: int = 30, **questions: Any) -> Usage:
         """Read what is requested and used, now and over the days before; writes nothing.
@@ -298,9 +314,16 @@ class Fleet:
             _refuse_all([f"{name}: {why}" for name, why in snapshot.unreachable.items()])
         return snapshot
 
-    def _plan(self, specs: Sequence[NamespaceSpec], rows: Sequence[Mapping[str, Any]]) -> Plan:
-        read_at = utc_now()
-        there = observed(specs, self._target)
+    def _plan(
+        self,
+        specs: Sequence[NamespaceSpec],
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        policy: Policy | None = None,
+    ) -> Plan:
+        read_at, verify = utc_now(), self._settings["verify_principals"]
+        specs, who = identified(specs, self._target, verify_principals=verify, policy=policy)
+        there = observed(specs, self._target, who=who)
         checks = checked(specs, there)
         limit = read_max_commitment(self._settings["max_commitment"])
         planned = make_plan(specs, there, max_commitment=limit)
@@ -376,7 +399,7 @@ class Namespace:
         """Return the plan of a role assignment on it.
 
         Args:
-            principal: `group:<object id>`, `user:...` or `sp:...`.
+            principal: `group:<name or object id>`, `user:...` or `sp:...`.
             role: `namespace-user`, `reader`, `writer`, `admin`, `contributor` or the full name.
         """
         return self.change(access=[f"{principal}={role}"])
@@ -395,7 +418,8 @@ class Namespace:
     def access(self) -> pd.DataFrame:
         """Return one row per role assignment that acts on it, with the scope it is made at.
 
-        `is_inherited` ones are made above it and act on more than this namespace.
+        `is_inherited` ones are made above it and act on more than this namespace; `principal` is
+        whose it is by name, or `unknown: <reason>`.
 
         Raises:
             ArmError: if Azure refuses or cannot be reached.
@@ -411,9 +435,23 @@ class Namespace:
             for held in azure.role_assignments.list_for_subscription(cluster.subscription_id)
             if held.scope.lower() in own or self.id.is_below(held.scope)
         ]
+        names = self._names({row["principal_id"] for row in rows})
+        rows = [row | {"principal": names(row["principal_id"])} for row in rows]
         rows.sort(key=lambda row: (row["is_inherited"], row["role"], row["principal_id"]))
-        columns = ["principal_type", "principal_id", "role", "scope", "is_inherited", "id"]
-        return _Wide(rows, columns=columns)
+        columns = ["principal", "principal_type", "principal_id", "role", "scope", "is_inherited"]
+        return _Wide(rows, columns=[*columns, "id"])
+
+    def _names(self, ids: Iterable[str]) -> Callable[[str], str]:
+        """Return what says how a principal is called, or why that is unknown."""
+        fleet = self._fleet
+        if not fleet._settings["verify_principals"]:
+            return lambda _: "unknown: verify_principals is False"
+        try:
+            found = fleet._target.azure.directory.by_ids(ids)
+        except ArmForbiddenError:  # roles are worth reading without the names
+            return lambda _: "unknown: you may not read the directory"
+        gone = "unknown: the directory has nobody of that id"
+        return lambda guid: found[guid.lower()].name if guid.lower() in found else gone
 
     def usage(self, days: int = 30) -> pd.DataFrame:
         """Return its hard quota, requests and use: UTC times x (resource, layer), cores and bytes.
@@ -527,15 +565,21 @@ class Plan(Shown):
 
     @property
     def changes(self) -> pd.DataFrame:
-        """One row per field that changes; a namespace without one has a row of its own."""
+        """One row per field that changes; a namespace without one has a row of its own.
+
+        `principal` is whom a role goes to, or is taken from.
+        """
         rows: list[dict[str, Any]] = []
+        who = self._planned.observed.principals
         for change in self._planned.changes:
             own = change.id.columns | {"change": change.kind.value, "field": ""}
             rows += [
-                own | {"field": one.path, "before": one.old, "after": one.new}
+                own
+                | {"field": one.path, "before": one.old, "after": one.new}
+                | ({"principal": with_names(one.key, who)} if one.is_access else {})
                 for one in change.differences
             ] or [own]
-        columns = [*ID_COLUMNS, "change", "field", "before", "after"]
+        columns = [*ID_COLUMNS, "change", "field", "before", "after", "principal"]
         return pd.DataFrame(rows, columns=columns)
 
     @property
@@ -543,7 +587,11 @@ class Plan(Shown):
         """One row per risk, to be named in `allow`; those of the whole plan have no namespace."""
         found: list[Any] = [({"namespace_name": ""}, risk) for risk in self._planned.plan_risks]
         found += [(one.id.columns, risk) for one in self._planned.changes for risk in one.risks]
-        rows = [own | {"risk": risk.name.value, "detail": risk.detail} for own, risk in found]
+        who = self._planned.observed.principals
+        rows = [
+            own | {"risk": risk.name.value, "detail": with_names(risk.detail, who)}
+            for own, risk in found
+        ]
         return pd.DataFrame(rows, columns=[*ID_COLUMNS, "risk", "detail"])
 
     def apply(

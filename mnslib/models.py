@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from mnslib.packaged import packaged
 from mnslib.quantities import MIB, format_cpu, format_memory
-from mnslib.resource_ids import ClusterId, ManagedNamespaceId
+from mnslib.resource_ids import GUID, ClusterId, ManagedNamespaceId
 
 
 class NetworkRule(StrEnum):
@@ -241,7 +241,7 @@ class AccessGrant:
     """A role that a principal shall have on one managed namespace.
 
     Attributes:
-        principal_id: directory object id.
+        principal_id: directory object id; in a request the name may stand here that somebody wrote.
         role: full name of the built-in role.
         role_guid: its definition's GUID.
     """
@@ -256,6 +256,11 @@ class AccessGrant:
         """Return what grants a built-in role, by its full name."""
         guid = BUILT_IN_ROLES[role]
         return cls(principal_type=kind, principal_id=principal_id, role=role, role_guid=guid)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the principal is known by a name only."""
+        return not GUID.fullmatch(self.principal_id)
 
     @property
     def key(self) -> tuple[str, str]:

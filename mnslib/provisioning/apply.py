@@ -25,6 +25,7 @@ from mnslib.provisioning.changes import Change, compared, mentioned, not_as_aske
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
+from mnslib.provisioning.principals import with_names
 from mnslib.provisioning.writing import STALE_REMEDY, Item, StaleItemError, Writer
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.results import DRY_RUN, WRITTEN_OUTCOMES, ApplyResult, ItemOutcome, OutcomeKind
@@ -237,7 +238,7 @@ class _Run:
             change=change.kind,
             outcome=outcome,
             risks=tuple(change.risk_names),
-            reason=reason,
+            reason=with_names(reason, self.plan.observed.principals),
             remedy=remedy,
             duration_seconds=0.0 if item.started is None else now - item.started,
             is_dry_run=not self.approval.may_write,
@@ -388,12 +389,13 @@ def _not_accompanied(change: Change, again: ObservedState) -> list[str]:
 def _check(change: Change, outcome: ItemOutcome, again: ObservedState, asked: Asked) -> ItemOutcome:
     found, told = _read(change, again, asked)
     found += [
-        f"role {grant.role} is not assigned"
+        f"role {grant.role} is not assigned to {with_names(grant.principal_id, again.principals)}"
         for grant in change.grants
         if not again.has_grant(change.id, grant)
     ]
     found += [
         f"role {ROLE_NAMES[held.role_guid]} is still assigned at {held.scope}"
+        f" to {with_names(held.principal_id, again.principals)}"
         for held in change.revoked
         if (held.scope.lower(), held.principal_id.lower(), held.role_guid) in again.grants
     ]

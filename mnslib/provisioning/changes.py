@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from mnslib import models
+from mnslib.errors import Problem
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, AccessGrant, ManagedNamespace, RoleAssignment
 from mnslib.packaged import packaged
 from mnslib.provisioning.companions import COLUMNS as COMPANION_COLUMNS
@@ -27,6 +28,26 @@ _ORDER = {name: place for place, name in enumerate((*QUOTA_FIELDS, *POLICY_FIELD
 def words(section: str) -> dict[str, Any]:
     """Return a section of `words.yaml`: risks, checks, undo, problems, stale, refusals, ..."""
     return packaged("mnslib.provisioning", "words")[section]  # type: ignore[no-any-return]
+
+
+def problem(
+    spec: models.NamespaceSpec, column: str, what: str, facts: Mapping[str, Any]
+) -> Problem:
+    """Return what is wrong with a cell of a request, in the words of `words.yaml`."""
+    told = words("problems")[what]
+    known = {
+        "name": spec.id.namespace_name,
+        "where": f"cluster {spec.id.cluster.cluster_name}",
+        **facts,
+    }
+    return Problem(
+        file=spec.origin.file,
+        row=spec.origin.row,
+        column=column,
+        message=told["says"].format_map(known),
+        suggestion=told.get("write", "").format_map(known),
+        cell=spec.origin.cell(column),
+    )
 
 
 class RiskName(StrEnum):

@@ -165,11 +165,13 @@ class ObservedState:
         missing: by clusters that do not exist, which part of the id, why, and what is meant.
         grants: each role assignment of the subscriptions whose requests say something of access,
             by its scope, principal id and role GUID in lower case.
+        principals: whom the requests' object ids belong to; without those that nobody looked up.
     """
 
     clusters: Mapping[ClusterId, ObservedCluster]
     missing: Mapping[ClusterId, Missing] = field(default_factory=dict)
     grants: Mapping[tuple[str, str, str], RoleAssignment] = field(default_factory=dict)
+    principals: Mapping[str, models.Principal] = field(default_factory=dict)
 
     def with_items(
         self, targets: Sequence[ManagedNamespaceId], azure: AzureClient

@@ -34,10 +34,11 @@ from mnslib.provisioning.changes import (
     fields_in,
     fields_of,
     namespace_to_json,
+    problem,
     with_tier_named,
-    words,
 )
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
+from mnslib.provisioning.principals import with_names
 from mnslib.quantities import ZERO
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
@@ -124,7 +125,7 @@ def make_plan(
         if cluster is None:
             unread = "cluster_name", (f"{spec.id.cluster} was not read", "")
             column, (why, meant) = observed.missing.get(spec.id.cluster, unread)
-            problems.append(_problem(spec, column, "no-cluster", {"why": why, "meant": meant}))
+            problems.append(problem(spec, column, "no-cluster", {"why": why, "meant": meant}))
             continue
         asked = spec if cluster.find(spec.id) else spec.in_full
         found, change = [*_findings(asked, cluster)], None
@@ -133,7 +134,7 @@ def make_plan(
         if not found:
             change = _change(spec, asked, cluster, observed)
             found = [*_lacking(change, cluster)]
-        problems += [_problem(spec, *finding) for finding in found]
+        problems += [problem(spec, *finding) for finding in found]
         if change and not found:
             changes.append(risks.with_risks(change, cluster))
     if problems:
@@ -288,7 +289,7 @@ def inherited_only(spec: NamespaceSpec, observed: ObservedState) -> Iterator[dic
         if not observed.own_assignments(spec.id, grant):
             for held in observed.inherited_assignments(spec.id, grant):
                 yield {
-                    "principal": grant.principal_id,
+                    "principal": with_names(grant.principal_id, observed.principals),
                     "role": grant.role,
                     "id": held.id,
                     "scope": held.scope or "/",
@@ -303,23 +304,6 @@ def _limit_below_request(spec: NamespaceSpec, before: ManagedNamespace) -> _Find
         pair = [models.format_quota_value(name, quota[name] or ZERO) for name in (column, other)]
         facts = {"column": column, "own": pair[0], "other": other, "others": pair[1]}
         yield column, "below" if is_limit else "above", facts
-
-
-def _problem(spec: NamespaceSpec, column: str, what: str, facts: Mapping[str, Any]) -> Problem:
-    told = words("problems")[what]
-    known = {
-        "name": spec.id.namespace_name,
-        "where": f"cluster {spec.id.cluster.cluster_name}",
-        **facts,
-    }
-    return Problem(
-        file=spec.origin.file,
-        row=spec.origin.row,
-        column=column,
-        message=told["says"].format_map(known),
-        suggestion=told.get("write", "").format_map(known),
-        cell=spec.origin.cell(column),
-    )
 
 
 # The record and its digest
@@ -345,6 +329,7 @@ def plan_to_json(plan: Plan, *, created_utc: str) -> dict[str, Any]:
             }
             for _, cluster in sorted(plan.observed.clusters.items(), key=lambda kv: kv[0].key)
         ],
+        "principals": {guid: asdict(one) for guid, one in sorted(plan.observed.principals.items())},
         "changes": [_change_to_json(change) for change in plan.changes],
     }
 

@@ -286,6 +286,7 @@ class Writer:
         """Create a missing role assignment."""
         target, kind = item.change.id, grant.principal_type.value
         who = {"principal_type": kind, "principal_id": grant.principal_id, "role": grant.role}
+        who |= self._called(grant.principal_id)
         # by the older form of the scope: to take both away would be more than to undo
         had_role = bool(self.observed.own_assignments(target, grant))
         self._begin(item, "granting", **who, had_role=had_role)
@@ -304,6 +305,7 @@ class Writer:
         """Delete a role assignment."""
         target, kind, role = item.change.id, held.principal_type, ROLE_NAMES[held.role_guid]
         who = {"principal_type": kind, "principal_id": held.principal_id, "role": role}
+        who |= self._called(held.principal_id)
         about = {"assignment_id": held.id, "has_condition": bool(held.condition)}
         self._begin(item, "revoking", **who, **about)
         where = target.cluster.subscription_id
@@ -332,6 +334,10 @@ class Writer:
         else:
             kube.delete(kind, name, namespace=own)
         self.journal.write("applied", id=str(target), kind=kind)
+
+    def _called(self, principal_id: str) -> dict[str, str]:
+        one = self.observed.principals.get(principal_id.lower())
+        return {"principal_name": one.name} if one else {}
 
     def _begin(self, item: Item, event: str, **details: Any) -> None:
         """Have it in the journal that a request goes out next."""

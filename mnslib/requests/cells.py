@@ -1,4 +1,4 @@
-"""The small languages inside a cell: `key=value;key-` and `group:<object id>=<role>;...=<role>-`.
+"""The small languages inside a cell: `key=value;key-` and `group:<name or id>=<role>;...=<role>-`.
 
 Each reader takes the text of a cell or what a notebook's parameter holds (a mapping, a list), and
 raises `CellError` with every mistake in it. Knows nothing of files, rows or columns.
@@ -182,14 +182,13 @@ def _grant(entry: str) -> AccessGrant:
     if kind not in PRINCIPAL_KINDS:
         words = nearest(kind, PRINCIPAL_KINDS) or "group, user or sp"
         findings.append(say("principal_kind", words, kind=show(kind)))
-    if not GUID.fullmatch(principal):
-        findings.append(say("principal_name", name=show(principal)))
     try:
         full_name = rules.role(role)
     except CellError as error:
         raise CellError([*findings, *error.findings]) from error
     of_kind = PRINCIPAL_KINDS.get(kind, PrincipalType.GROUP)
-    return _unless(findings, AccessGrant.of(of_kind, principal.lower(), full_name))
+    principal = principal.lower() if GUID.fullmatch(principal) else principal
+    return _unless(findings, AccessGrant.of(of_kind, principal, full_name))
 
 
 def grant_text(grant: AccessGrant, *, is_granted: bool = True) -> str:

@@ -116,13 +116,18 @@ class Policy(_Rules):
             what = word or f"an empty cell, which means {new} on a new namespace"
             yield from _allowed(column, what, {word or new}, words)
         for grant in full.access:
-            kind = KIND_WORDS[grant.principal_type]
             yield from _allowed(
                 "access", f"the role {grant.role}", {grant.role}, self.allowed_roles
             )
-            names = {kind, f"{kind}:{grant.principal_id}"}
-            what = f"a role for a {kind} ({grant.principal_id})"
-            yield from _allowed("access", what, names, self.allowed_principals)
+            if not grant.is_named:
+                yield from self.principal_violations(grant)
+
+    def principal_violations(self, grant: models.AccessGrant) -> Iterator[tuple[str, Finding]]:
+        """Yield that nobody may grant a role to this principal; asked once its id is known."""
+        kind = KIND_WORDS[grant.principal_type]
+        names = {kind, f"{kind}:{grant.principal_id}"}
+        what = f"a role for a {kind} ({grant.principal_id})"
+        yield from _allowed("access", what, names, self.allowed_principals)
 
 
 def _allowed(

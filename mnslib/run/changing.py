@@ -7,8 +7,9 @@ decided is decided in `provisioning`.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -26,9 +27,9 @@ from mnslib.errors import (
     SpecError,
     cut,
 )
-from mnslib.models import Ensure, NamespaceSpec
+from mnslib.models import Ensure, NamespaceSpec, Principal
 from mnslib.provisioning import apply as applying
-from mnslib.provisioning import proof
+from mnslib.provisioning import principals, proof
 from mnslib.provisioning import resume as resuming
 from mnslib.provisioning.approval import Approval, Caps, decide
 from mnslib.provisioning.changes import Change
@@ -47,7 +48,7 @@ from mnslib.provisioning.readiness import permissions, readiness, steps_of
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
-from mnslib.requests.policy import read_policy
+from mnslib.requests.policy import Policy, read_policy
 from mnslib.requests.rules import OF_SECRETS, say
 from mnslib.requests.spec import read_tiers
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
 
 PLAN_NAME = "plan.json"
 _FOUND_BY = {
-    "specs": "requests", "_requests": "requests", "observed": "observe",
+    "specs": "requests", "_requests": "requests", "_policy": "requests", "observed": "observe",
     "planned": "plan", "left": "read_back",
 }  # fmt: skip
 """What later steps rest on, by the step that finds it."""
@@ -99,10 +100,31 @@ def rules(target: Target, *, tiers_file: str, policy_file: str) -> dict[str, Any
 
 
 def observed(
-    specs: Sequence[NamespaceSpec], target: Target, known: ObservedState | None = None
+    specs: Sequence[NamespaceSpec],
+    target: Target,
+    known: ObservedState | None = None,
+    *,
+    who: Mapping[str, Principal] = MappingProxyType({}),
 ) -> ObservedState:
-    """Return what is there now of what the requests name; `known` as `observe` takes it."""
-    return observe(specs, azure=target.azure, kube_for=target.kube_for, now=utc_now, known=known)
+    """Return what is there now of what the requests name; `known` as `observe` takes it.
+
+    Args:
+        who: the principals that the requests name, by object id.
+    """
+    found = observe(specs, azure=target.azure, kube_for=target.kube_for, now=utc_now, known=known)
+    return replace(found, principals=known.principals if known else who)
+
+
+def identified(
+    specs: Sequence[NamespaceSpec],
+    target: Target,
+    *,
+    verify_principals: bool,
+    policy: Policy | None,
+) -> tuple[Sequence[NamespaceSpec], Mapping[str, Principal]]:
+    """Return the requests with object ids for names, and whom their ids belong to."""
+    directory = target.azure.directory if verify_principals else None
+    return principals.identified(specs, directory, policy=policy)
 
 
 def checked(specs: Sequence[NamespaceSpec], found: ObservedState) -> tuple[CheckResult, ...]:
@@ -125,6 +147,7 @@ class Changing(Run):
     planned: Plan
     approval: Approval | None = None
     left: Plan
+    _policy: Policy | None
     _requests: Path
     _resumed: Path | None = None
     _earlier: resuming.EarlierRun | None = None
@@ -227,6 +250,7 @@ class Changing(Run):
         """
         self._require_unapplied()
         read_by = rules(self.target, **self.asked("tiers_file", "policy_file"))
+        self._policy = read_by["policy"]
         if "request_file" in self.parameters:
             path = Path(self.parameters["request_file"])
             if resumed := self.parameters["resume_run"]:  # its own copy is what was approved
@@ -297,8 +321,11 @@ class Changing(Run):
     def observe(self) -> Table:
         """Return what is there, in Azure and on the clusters."""
         self._require_unapplied()
+        asked = {"policy": self._policy, **self.asked("verify_principals")}
+        with self._giving_back():
+            self.specs, who = identified(self.specs, self.target, **asked)
         try:
-            self.observed = observed(self.specs, self.target)
+            self.observed = observed(self.specs, self.target, who=who)
         except ArmForbiddenError as error:
             self._refuse(error)
             raise
@@ -367,12 +394,8 @@ class Changing(Run):
             self._rest = resuming.plan_rest(specs, there, self._earlier, max_commitment=limit)
             self.take(self._rest.plan)
         else:
-            try:
+            with self._giving_back():
                 self.take(make_plan(specs, there, max_commitment=limit))
-            except SpecError as error:
-                if "request_file" in self.parameters:
-                    self._give_back_refused(self._requests.read_bytes(), error)
-                raise
         self._show_plan()
 
     def take(self, plan: Plan) -> None:
@@ -585,6 +608,16 @@ class Changing(Run):
             rows=[row],
             caption="The request file with status, outcome, duration and message of each row",
         )
+
+    @contextmanager
+    def _giving_back(self) -> Iterator[None]:
+        """Give a request file back with what turns out to be wrong with its rows."""
+        try:
+            yield
+        except SpecError as error:
+            if "request_file" in self.parameters:
+                self._give_back_refused(self._requests.read_bytes(), error)
+            raise
 
     def _give_back_refused(self, data: bytes, error: SpecError) -> None:
         mistakes = export.refusals(error)

@@ -43,7 +43,7 @@ from mnslib.requests.rules import CellError
 from mnslib.resource_ids import CLUSTER_COLUMNS, ID_COLUMNS, ClusterId
 from mnslib.results import RunStatus, utc_now
 from mnslib.run import project, runs
-from mnslib.run.changing import Changing, checked, observed, rules
+from mnslib.run.changing import Changing, checked, identified, observed, rules
 from mnslib.run.progress import ipython, is_notebook
 from mnslib.show import form_facts, plans
 from mnslib.show.displays import Sentence, Table
@@ -57,6 +57,7 @@ SAMPLE_TIERS = "parameters/tiers.sample.yaml"
 
 _OF_RUN = (
     "target", "cloud", "credential", "max_commitment", "tiers_file", "policy_file",
+    "verify_principals",
 )  # fmt: skip
 
 
@@ -382,8 +383,13 @@ class Guided:
         self.problems, self.needed = told[True], told[False]
 
     def _plan(self) -> None:
-        edition, specs = self._edition, self._specs
-        there = observed(specs, self.run.target)
+        edition, target = self._edition, self.run.target
+        verify = self.run.parameters["verify_principals"]
+        how = {"policy": self._rules["policy"], "verify_principals": verify}
+        specs, who = identified(self._specs, target, **how)
+        if edition == self._edition:
+            self._specs = specs
+        there = observed(specs, target, who=who)
         self._found |= there.clusters
         self._checks = checked(specs, there)
         plan = make_plan(specs, there, max_commitment=self._limit)

@@ -17,12 +17,21 @@ from typing import TYPE_CHECKING, Any
 from mnslib import models, results
 from mnslib.commitment import PASSING, left_out_of, shortage, shortage_later
 from mnslib.errors import cut
-from mnslib.models import NAMESPACE_USER, POLICY_FIELDS, QUOTA_FIELDS, ROLES_INSIDE, NamespaceSpec
+from mnslib.models import (
+    NAMESPACE_USER,
+    POLICY_FIELDS,
+    QUOTA_FIELDS,
+    ROLES_INSIDE,
+    NamespaceSpec,
+    Principal,
+    PrincipalType,
+)
 from mnslib.provisioning.adoption import State, blocks, impact, smallest_quota
 from mnslib.provisioning.approval import Approval, to_go_ahead
 from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan
+from mnslib.provisioning.principals import with_names
 from mnslib.provisioning.risks import TOUCHING
 from mnslib.quantities import ZERO, parse_quantity
 from mnslib.requests.cells import REMOVED, pairs_text
@@ -176,7 +185,7 @@ def changes_table(plan: Plan, *, exact: str = "plan.json") -> Table:
         _place(change.id, clusters)
         | {
             "verb": Tag(_verb(change), tag(change.kind.value).tone),
-            "fields": _said("change", _verb(change), _lines(change)),
+            "fields": _said("change", _verb(change), _lines(change, plan.observed.principals)),
             "risks": Parts([Tag(name, risks[name]["tone"]) for name in change.risk_names])
             if change.risks
             else None,
@@ -228,18 +237,18 @@ def _verb(change: Change) -> str:
     return str(words["release" if change.is_release else change.kind.value])
 
 
-def _lines(change: Change) -> list[list[dict[str, Any]]]:
+def _lines(change: Change, who: Mapping[str, Principal]) -> list[list[dict[str, Any]]]:
     """Return the differences of a change as their macro takes them, those of one line together."""
     places = enumerate(change.differences)
     lines = groupby(places, lambda at: _ON_ONE_LINE.get(at[1].path, str(at[0])))
-    return [[_difference(difference) for _, difference in line] for _, line in lines]
+    return [[_difference(difference, who) for _, difference in line] for _, line in lines]
 
 
-def _difference(it: FieldDifference) -> dict[str, Any]:
+def _difference(it: FieldDifference, who: Mapping[str, Principal]) -> dict[str, Any]:
     name, key = it.path.partition("[")[0], it.key
     if it.is_access:
         kind, _, principal = key.partition(" ")
-        key = f"{kind.lower()} {principal}"
+        key = with_names(f"{kind.lower()} {principal}", who)
     words = wording.RESOURCE_WORDS.get(name) or told("fields").get(name, name)
     values = {
         # a report speaks of cores and GiB; plan.json has the text that ARM gets. All else is on one
@@ -372,7 +381,8 @@ def _risks(plan: Plan, result: ApplyResult | None) -> list[Callout]:
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for change in _worst_first(plan):
         for risk in change.risks if not is_done or change.id in done else ():
-            found[risk.name][risk.detail].append(change.id.namespace_name)
+            detail = with_names(risk.detail, plan.observed.principals)
+            found[risk.name][detail].append(change.id.namespace_name)
     touched = sum(change.kind in TOUCHING and change.id in done for change in plan.changes)
     for risk in plan.plan_risks if touched or not is_done else ():
         found[risk.name][_sentence("touched", touched) if is_done else risk.detail] = []
@@ -414,8 +424,14 @@ def _grants(plan: Plan) -> list[Callout]:
         )
         if grant.role in ROLES_INSIDE and not is_let_in:
             closed.append((change.id.namespace_name, grant))
-    boxes = [_box("grants", [grant for _, grant in grants])] if grants else []
-    return boxes + ([_box("closed", closed, tone="warning")] if closed else [])
+    known = plan.observed.principals
+    who = {grant.principal_id: grant.principal_type.value.lower() for _, grant in grants}
+    told = [f"{kind} {with_names(guid, known)}" for guid, kind in who.items() if guid in known]
+    users = sum(kind == PrincipalType.USER.value.lower() for kind in who.values())
+    about = (len(grants), told, len(who) - len(told), users)
+    boxes = [_box("grants", *about)] if grants else []
+    lines = [(name, with_names(one.principal_id, known), one) for name, one in closed]
+    return boxes + ([_box("closed", lines, tone="warning")] if closed else [])
 
 
 def _box(

@@ -87,4 +87,4 @@ def test_who_may_not_read_the_directory_is_told_the_role_and_the_parameter(make_
     with pytest.raises(ArmForbiddenError) as refused:
         make_azure_client(identity="reader").directory.by_ids([ADA.id])
     assert "Directory Readers" in str(refused.value)
-    assert "verify_principals: false" in str(refused.value)
+    assert "set `verify_principals` to false" in str(refused.value)

@@ -9,7 +9,7 @@ import pytest
 from .conftest import CAPS, writes
 
 CLUSTER, NAME, ENFORCE = "aks-prod-neu-1", "risk-exposure", "pod-security.kubernetes.io/enforce"
-USER, GROUP = "00000000-0000-4000-9100-00000000beef", "00000000-0000-4000-9000-000000000001"
+USER, GROUP = "00000000-0000-4000-9100-000000000001", "00000000-0000-4000-9000-000000000001"
 RISKS = ["access-granted", "labels-changed", "owner-changed", "policy-loosened"]
 
 

@@ -21,6 +21,7 @@ ROLE_GUIDS = BUILT_IN_ROLES | {
     "Monitoring Data Reader": "b0d8363b-8ddd-447d-831f-62ca05bff136",
 }
 CLUSTER = "aks-prod-weu-2"
+GROUP = "00000000-0000-4000-9000-000000000001"
 
 
 def roles_needed(number):
@@ -63,8 +64,15 @@ def grant(sandbox, sandbox_file, environment, monkeypatch, tmp_path):
 
 def test_the_roles_of_notebook_20_suffice_to_onboard_with_access(run_notebook, grant, tmp_path):
     grant(*roles_needed("20"))
-    done = run_notebook("20", namespace_name="e2e-roles", kubeconfig=tmp_path / "config")
+    unread = run_notebook("20", namespace_name="e2e-roles")
+    assert unread.code == 4
+    assert "Entra role Directory Readers" in unread.output
+    assert "set `verify_principals` to false" in unread.output
+    given = {"namespace_name": "e2e-roles", "kubeconfig": tmp_path / "config"}
+    access = f"[group:{GROUP}=namespace-user, group:{GROUP}=writer]"
+    done = run_notebook("20", **given, access=access, verify_principals="false")
     assert done.code == 0, done.output
+    assert "1 principal: not verified" in done.report
     assert done.result["items"][0]["outcome"] == "created"
     assert "not read" not in done.report.lower()
     assert (tmp_path / "config").exists()
@@ -99,7 +107,9 @@ def test_without_a_way_into_the_cluster_one_sentence_names_the_role(
     run_notebook, grant, sandbox, number
 ):
     grant("Reader", "Monitoring Data Reader")
-    given = {"dry_run": "true"} if number == "20" else {"clusters": [str(sandbox.cluster(CLUSTER))]}
+    given = {"clusters": [str(sandbox.cluster(CLUSTER))]}
+    if number == "20":
+        given = {"dry_run": "true", "access": "[]"}
     report = run_notebook(number, **given).report
     assert report.count("such as Azure Kubernetes Service Cluster User Role") == 1
 

@@ -104,11 +104,10 @@ def test_access_is_read_by_short_and_by_full_role_names() -> None:
 @pytest.mark.parametrize(
     ("entry", "message", "offered"),
     [
-        (f"group:{GUID}", "is not a grant", "group:<object id>=<role>"),
-        (f"{GUID}=writer", "is not a grant", "group:<object id>=<role>"),
+        (f"group:{GUID}", "is not a grant", "group:<name or object id>=<role>"),
+        (f"{GUID}=writer", "is not a grant", "group:<name or object id>=<role>"),
         (f"Group:{GUID}=writer", "is not a kind of principal", "group"),
         (f"robot:{GUID}=writer", "is not a kind of principal", "group, user or sp"),
-        ("group:grp-crm=writer", "by name is not built yet", "the object id, a GUID"),
         (f"group:{GUID}=Writer", "is not a role granted here", "writer"),
         (f"group:{GUID}=Reader", "Azure's own role", "reader"),
         (f"group:{GUID}=Contributor", "Azure's own role", "contributor"),
@@ -131,6 +130,18 @@ def test_other_grants_are_refused(entry: str, message: str, offered: str) -> Non
     ((told, suggestion),) = refused.value.findings
     assert message in told
     assert suggestion == offered
+
+
+def test_a_principal_may_be_named_as_the_directory_shows_it() -> None:
+    found = cells.read_access("group:Team CRM = dev=writer;user:ada@contoso.example=reader-")
+    assert [
+        (grant.principal_id, grant.is_named, is_granted) for grant, is_granted in found.items()
+    ] == [
+        ("Team CRM = dev", True, True),
+        ("ada@contoso.example", True, False),
+    ]
+    (by_id,) = cells.read_access(f"group:{GUID}=writer")
+    assert not by_id.is_named
 
 
 def test_a_minus_behind_the_role_takes_it_away() -> None:
@@ -166,6 +177,6 @@ def test_other_removals_are_refused(entries: list[str], message: str) -> None:
 def test_a_grant_is_written_once_and_all_mistakes_are_told() -> None:
     with pytest.raises(CellError) as refused:
         cells.read_access([f"group:{GUID}=writer", f"group:{GUID}=writer", "sp:x=Owner"])
-    assert len(findings(refused)) == 3
+    assert len(findings(refused)) == 2
     with pytest.raises(CellError, match="is not a list of grants"):
         cells.read_access({"group": GUID})

@@ -128,13 +128,8 @@ def test_the_owner_is_a_label_and_cannot_be_two() -> None:
     assert "is not a label value" in mistakes(owner="Team CRM")[0][1]
 
 
-def test_what_is_not_built_yet_is_refused_in_its_cell() -> None:
+def test_a_tier_without_a_file_of_tiers_is_refused_in_its_cell() -> None:
     assert mistakes(tier="small") == [("tier", "the tier 'small' is nowhere: tiers_file is empty.")]
-    ((column, message),) = mistakes(access="group:grp-crm=writer")
-    assert (column, message) == (
-        "access",
-        "'grp-crm' is a name; granting by name is not built yet.",
-    )
 
 
 def test_an_unknown_parameter_is_named_with_the_nearest_known_one() -> None:

@@ -6,12 +6,22 @@ from decimal import Decimal
 import pytest
 
 from mnslib.kube_models import KubernetesNamespace
-from mnslib.models import NAMESPACE_USER, AdoptionPolicy, DeletePolicy, Ensure, NetworkRule, Origin
+from mnslib.models import (
+    NAMESPACE_USER,
+    AccessGrant,
+    AdoptionPolicy,
+    DeletePolicy,
+    Ensure,
+    NetworkRule,
+    Origin,
+    Principal,
+    PrincipalType,
+)
 from mnslib.provisioning.apply import RELEASED
 from mnslib.provisioning.approval import Approval
 from mnslib.provisioning.changes import FieldDifference, Risk, RiskName
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
-from mnslib.provisioning.plan import make_plan
+from mnslib.provisioning.plan import make_plan, plan_to_json
 from mnslib.results import (
     DRY_RUN,
     ApplyResult,
@@ -22,7 +32,7 @@ from mnslib.results import (
     OutcomeKind,
     Resumed,
 )
-from mnslib.show.displays import Parts
+from mnslib.show.displays import Callout, Parts
 from mnslib.show.plans import (
     approval_report,
     changes_table,
@@ -362,10 +372,10 @@ def test_a_grant_says_that_it_is_not_verified_and_when_namespace_user_is_missing
         return repr(plan_report(make_plan(specs, make_observed(grants=frozenset(held)))))
 
     alone = shown(writer)
-    assert "1 role assignment to 1 object id: not verified" in alone
+    assert "1 role assignment to 1 principal: not verified" in alone
     assert "1 grant without namespace-user\nThat role acts" in alone
     assert f"team-a: group {GROUP} gets RBAC Writer only" in alone
-    assert "2 role assignments to 1 object id: not verified" in shown(writer, user)
+    assert "2 role assignments to 1 principal: not verified" in shown(writer, user)
     for text in (
         shown(writer, user),
         shown(user),
@@ -377,6 +387,36 @@ def test_a_grant_says_that_it_is_not_verified_and_when_namespace_user_is_missing
     ):
         assert "without namespace-user" not in text
     assert "not verified" not in shown()
+
+
+def test_whoever_gets_a_role_is_shown_by_name_and_a_group_is_recommended():
+    ada = "00000000-0000-4000-9100-000000000001"
+    who = {
+        GROUP: Principal(kind=PrincipalType.GROUP, id=GROUP, name="grp-crm"),
+        ada: Principal(kind=PrincipalType.USER, id=ada, name="Ada", handle="ada@x.example"),
+    }
+    access = (make_grant(), AccessGrant.of(PrincipalType.USER, ada, NAMESPACE_USER))
+    observed = replace(make_observed(), principals=who)
+    plan = make_plan([make_spec(access=access)], observed)
+    told = repr(plan_report(plan))
+    assert "2 role assignments to 2 principals\n" in told
+    assert f"group grp-crm ({GROUP})\n" in told
+    assert f"user Ada ({ada})\n" in told
+    assert "1 user gets roles as a person: give them to a group" in told
+    assert f"team-a: group grp-crm ({GROUP}) gets RBAC Writer only" in told
+    assert "not verified" not in told
+    assert f"RBAC Writer for group grp-crm ({GROUP})" in repr(changes_table(plan))
+    record = plan_to_json(plan, created_utc="now")
+    assert record["principals"][ada]["handle"] == "ada@x.example"
+    assert record["digest"] == make_plan([make_spec(access=access)], make_observed()).digest
+
+    held = replace(make_observed(make_namespace()), principals=who)
+    (box,) = _boxes(plan_report(make_plan([make_spec(access=access[:1])], held)), "access-granted")
+    assert f"Group grp-crm ({GROUP})" in box
+
+
+def _boxes(report, name):
+    return [repr(part) for part in report.parts if isinstance(part, Callout) and name in part.tags]
 
 
 def test_a_namespace_that_kubernetes_keeps_is_released_not_gone():
