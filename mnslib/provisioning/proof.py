@@ -97,18 +97,22 @@ def of_quota(asked: ManagedNamespace, quotas: Iterable[QuotaStatus]) -> Proof:
     return _proof("quota", "other_quota" if other else "same_quota", found="; ".join(other))
 
 
-def of_bare_pod(said: str, ranges: Sequence[LimitRange], *, is_guarded: bool) -> Proof:
+def of_bare_pod(
+    said: str, ranges: Sequence[LimitRange], *, is_guarded: bool, has_defaults: bool = False
+) -> Proof:
     """Return what comes of a pod that says nothing of resources.
 
     Args:
         said: what the server said to it; empty where it lets it in.
         is_guarded: whether Deployment Safeguards give it something.
+        has_defaults: whether a LimitRange was asked for, so that it must be let in.
     """
     giving = sorted({one.name for one in ranges if one.default_requests or one.default_limits})
     why = "by_range" if giving else "by_safeguards" if is_guarded else "by_nothing"
     if said:
-        why = "unsaid" if _UNSAID in said else "full" if _OVER in said else "elsewhere"
-    return _proof("bare", why, said, names=", ".join(giving))
+        unsaid = "not_given" if has_defaults else "unsaid"
+        why = unsaid if _UNSAID in said else "full" if _OVER in said else "elsewhere"
+    return _proof("bare", why, said, names=", ".join(giving) or "none")
 
 
 def of_large_pod(said: str) -> Proof:

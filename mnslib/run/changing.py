@@ -566,14 +566,11 @@ class Changing(Run):
                 self._show_plan(is_update=True)
         return plans.still_open(self.left, self._ended)
 
-    def prove(self) -> Stack | Callout:
-        """Return what is proven of each namespace that stands, with nothing left behind.
-
-        After a dry run there is nothing to prove yet.
-        """
-        if self._ended.is_dry_run or not self._standing:
-            return plans.still_open(self.left, self._ended)
+    def prove(self) -> Stack | Table:
+        """Return what is proven of each namespace that stands, with nothing left behind."""
         reports = [proof_report(one.id, self._proven_of(one)) for one in self._standing]
+        if not reports:
+            return Table(columns=[], rows=[], empty="Nothing to prove yet: nothing was changed.")
         return Stack(reports)
 
     @property
@@ -588,9 +585,12 @@ class Changing(Run):
         if change.id not in self._proven:
             assert change.after is not None
             cluster = self.planned.observed.clusters[change.id.cluster].cluster
-            credential = str(self.parameters.get("proof_credential", ""))
             self._proven[change.id] = prove(
-                change.after, cluster, self.target, credential=credential
+                change.after,
+                cluster,
+                self.target,
+                credential=str(self.parameters.get("proof_credential", "")),
+                has_defaults=any(one.after.get("limit_range") for one in change.companions),
             )
         return self._proven[change.id]
 

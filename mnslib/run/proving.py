@@ -23,13 +23,19 @@ from mnslib.show.handover import first_pod, starter
 
 
 def prove(
-    asked: ManagedNamespace, cluster: ManagedCluster, target: Target, *, credential: str = ""
+    asked: ManagedNamespace,
+    cluster: ManagedCluster,
+    target: Target,
+    *,
+    credential: str = "",
+    has_defaults: bool = False,
 ) -> Proven:
     """Return what is proven of a namespace, and of whoever has a role at it; makes nothing.
 
     Args:
         asked: as it shall be.
         credential: of somebody of the team, as `Target.as_one_of` takes it.
+        has_defaults: whether containers were to have defaults.
     """
     name, azure = asked.id.namespace_name, target.azure
     access, rights = _access(asked, cluster, target, credential)
@@ -45,7 +51,7 @@ def prove(
         large = kube.try_pod(proof.trial_pod(name, template, beyond=cores))
         proofs = (
             proof.of_quota(asked, quotas),
-            proof.of_bare_pod(bare, ranges, is_guarded=is_guarded),
+            proof.of_bare_pod(bare, ranges, is_guarded=is_guarded, has_defaults=has_defaults),
             proof.of_large_pod(large),
             proof.of_network(asked, policies, cluster.network_policy_engine),
         )

@@ -165,6 +165,7 @@ def test_a_dry_run_shows_what_to_write_and_writes_nothing(run_notebook, sandbox,
     assert (done.code, done.result["status"]) == (0, "findings")
     digest = json.loads((done.directory / "plan.json").read_text())["digest"]
     assert f'approved_digest: "{digest}"' in unescape(done.report)
+    assert "Nothing to prove yet" in done.report
     assert not handover.exists()
 
 

@@ -57,6 +57,12 @@ def test_a_pod_without_resources_is_told_of_as_it_comes_out(said: str, state: st
     )
 
 
+def test_a_pod_that_is_refused_although_defaults_were_asked_for_contradicts_that() -> None:
+    found = proof.of_bare_pod(UNSAID, [], is_guarded=False, has_defaults=True)
+    assert (found.state, found.why.endswith("give any are none.")) == ("failed", True)
+    assert proof.of_bare_pod("", [], is_guarded=False, has_defaults=True).state == "works"
+
+
 def test_what_gives_a_pod_its_resources_is_named() -> None:
     giving = make_range(default_limits={"cpu": Decimal(1)})
     assert "LimitRange defaults" in proof.of_bare_pod("", [giving], is_guarded=True).why
