@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mnslib.errors import MnsError
+from mnslib.errors import ArmForbiddenError, MnsError
 from mnslib.models import ManagedCluster, ManagedNamespace, PrincipalType, RoleAssignment
 from mnslib.provisioning import proof
 from mnslib.provisioning.proof import Proof, Proven
@@ -42,7 +42,9 @@ def prove(
     try:
         kube = target.kube_for(cluster)
         quotas, ranges = kube.resource_quotas(name), kube.limit_ranges(name)
-        left_out = azure.managed_clusters.guarded_except(cluster.id)
+        left_out = None
+        with suppress(ArmForbiddenError):  # it only changes small pods, and what is told of these
+            left_out = azure.managed_clusters.guarded_except(cluster.id)
         is_guarded = left_out is not None and name not in left_out
         policies = {policy.name for policy in kube.network_policies(name)}
         template = yaml.safe_load(starter(asked.id, first_pod()))["spec"]["template"]
@@ -74,23 +76,22 @@ def _access(
     id, doors = asked.id, target.azure.role_assignments
     where: Any = {"subscription_id": id.cluster.subscription_id}
     try:
-        acting = [
-            held
-            for held in doors.list_for_subscription(**where)
-            if id.is_below(held.scope) or held.scope.lower() in id.own_scopes
-        ]
-        roles = {guid: doors.of_role(guid, **where) for guid in {h.role_guid for h in acting}}
+        held = doors.list_for_subscription(**where)
+        team = {one.principal_id.lower(): one for one in held if one.scope.lower() in id.own_scopes}
+        acting = [one for one in held if one.principal_id.lower() in team]
+        roles = {guid: doors.of_role(guid, **where) for guid in {a.role_guid for a in acting}}
     except MnsError as error:
         return proof.unread(str(error), "access"), {}
-    team = {h.principal_id.lower(): h for h in acting if h.scope.lower() in id.own_scopes}
-    names, proofs, rights = _names(team, target), [], {}
-    for principal, held in sorted(team.items(), key=lambda one: names.get(one[0], one[0])):
+    names, proofs, rights = _names(team, target), [], dict[str, Sequence[Held]]()
+    for principal, own in sorted(team.items(), key=lambda one: names.get(one[0], one[0])):
         worked_out = rights_of(
             principal, acting, roles, of=id, has_azure_rbac=cluster.has_azure_rbac
         )
-        who = f"{held.principal_type.lower()} {names.get(principal, held.principal_id)}"
+        kind = {"serviceprincipal": "service principal"}.get(own.principal_type.lower())
+        who = f"{kind or own.principal_type.lower()} {names.get(principal, principal)}"
+        who += f" ({principal})" if who in rights else ""  # several may bear one name
         try:
-            rights[who], by = _reviewed(worked_out, held, id, cluster, target, credential)
+            rights[who], by = _reviewed(worked_out, own, id, cluster, target, credential)
         except MnsError as error:
             rights[who], by = worked_out, str(error).rstrip(".")
         proofs.append(proof.of_access(who, rights[who], asked_as=by))

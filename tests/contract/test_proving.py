@@ -99,7 +99,7 @@ def test_whoever_cannot_be_asked_is_told_why(proven):
 def test_a_role_that_is_assigned_and_not_in_effect_waits(proven, sandbox):
     sandbox.control("POST", "switches", {"data_assignment_delay_seconds": 300})
     found, _ = proven("aks-prod-weu-2", "ml-serving", (SP, MEMBER, WRITER))
-    late = found["serviceprincipal app-namespace-user"]
+    late = found["service principal app-namespace-user"]
     assert late.state == "not yet effective"
     assert "deploy workloads" in late.why
     assert late.said.startswith("User does not have access")
@@ -107,9 +107,9 @@ def test_a_role_that_is_assigned_and_not_in_effect_waits(proven, sandbox):
 
 def test_without_azure_rbac_the_cluster_alone_says_who_may_do_what(proven):
     proofs, rights = proven("aks-prod-neu-1", "logistics-tracking", (SP, MEMBER, WRITER))
-    held = {one.right.name: one for one in rights["serviceprincipal app-namespace-user"]}
+    held = {one.right.name: one for one in rights["service principal app-namespace-user"]}
     assert (held["deploy workloads"].is_allowed, held["deploy workloads"].proven) == (None, False)
-    assert proofs["serviceprincipal app-namespace-user"].state == "works"
+    assert proofs["service principal app-namespace-user"].state == "works"
 
 
 def test_nothing_is_proven_on_a_cluster_that_is_stopped(proven, sandbox, target):
@@ -121,3 +121,14 @@ def test_nothing_is_proven_on_a_cluster_that_is_stopped(proven, sandbox, target)
     asked = ("quota", "bare", "over", "network")
     assert [proofs[key].state for key in asked] == ["not provable"] * 4
     assert "no answer" in proofs["bare"].why
+
+
+def test_principals_of_one_name_are_told_apart_and_roles_elsewhere_are_not_looked_up(
+    proven, sandbox
+):
+    twins = [f"00000000-0000-4000-9000-{number:012}" for number in (9, 10)]
+    _, rights = proven("aks-prod-weu-2", "ml-serving", *((GROUP, one, WRITER) for one in twins))
+    assert [who for who in rights if "grp-reporting" in who] == [
+        "group grp-reporting", f"group grp-reporting ({twins[1]})",
+    ]  # fmt: skip
+    assert len([one for one in sandbox.requests("GET", containing="/roleDefinitions/")]) == 2

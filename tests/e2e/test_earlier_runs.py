@@ -63,7 +63,7 @@ def test_a_run_of_before_is_undone_by_the_same_file(mns, runs):
     assert said == [line for line in known if ": a role stays (" not in line]
 
 
-def test_an_undo_names_an_amount_that_it_cannot_take_away_and_is_planned(mns, runs):
+def test_an_undo_names_an_amount_that_it_cannot_take_away_and_is_planned(mns, sandbox, runs):
     unset = '"before": {"id": ', '"cpu_limit": "16000m", '  # nobody had set it
     folder = runs / APPLIED
     text = (folder / "journal.jsonl").read_text("utf-8")
