@@ -10,10 +10,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,32 +20,27 @@ from typing import Any, ClassVar
 import yaml
 
 from mnslib.errors import (
-    PARAMETERS,
     ConfigError,
     LockedError,
     MnsError,
-    Problem,
-    SpecError,
     StalePlanError,
     cut,
 )
-from mnslib.models import NamespaceSpec
+from mnslib.models import Principal, PrincipalType
 from mnslib.provisioning import observe
 from mnslib.provisioning.apply import Progress
 from mnslib.provisioning.approval import Caps, decide
 from mnslib.provisioning.plan import Plan, make_plan
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.requests import spec
-from mnslib.requests.cells import read_pairs
-from mnslib.requests.columns import COLUMNS, is_mentioned, written
-from mnslib.requests.rules import CellError
-from mnslib.resource_ids import CLUSTER_COLUMNS, ID_COLUMNS, ClusterId
+from mnslib.resource_ids import GUID
 from mnslib.results import RunStatus, utc_now
 from mnslib.run import project, runs
 from mnslib.run.changing import Changing, checked, identified, observed, rules
 from mnslib.run.progress import ipython, is_notebook
 from mnslib.show import form_facts, plans
-from mnslib.show.displays import Sentence, Table
+from mnslib.show.displays import Sentence
+from mnslib.show.form_state import Draft, State
 from mnslib.show.templates import render_part
 
 FORM_NAME = "form.json"
@@ -55,23 +49,13 @@ FORM_NAME = "form.json"
 SAMPLE_TIERS = "parameters/tiers.sample.yaml"
 """Sizes that are offered where no `tiers_file` is named: their amounts are filled in, no tier."""
 
+MOST_FOUND = 8
+"""Of each kind that a search offers; our choice: who wants another one types more."""
+
 _OF_RUN = (
     "target", "cloud", "credential", "max_commitment", "tiers_file", "policy_file",
     "verify_principals",
 )  # fmt: skip
-
-
-class State(StrEnum):
-    """Where the form stands."""
-
-    EDITING = "editing"
-    INVALID = "invalid"
-    PLANNED = "planned"
-    STALE = "stale"
-    APPROVED = "approved"
-    WRITING = "writing"
-    DONE = "done"
-    PARTLY = "partly"
 
 
 def in_thread(job: Callable[[], None]) -> None:
@@ -79,19 +63,13 @@ def in_thread(job: Callable[[], None]) -> None:
     threading.Thread(target=job, daemon=True).start()
 
 
-class Guided:
+class Guided(Draft):
     """What the form is shown, and what it asks for.
 
     Attributes:
-        values: the notebook's parameters that are request columns, as they are now.
-        busy: what is under way, empty where nothing is.
-        message: what was refused last, or what came of it.
-        problems, needed: by column, what is wrong with what is written, what is still to be.
-        clusters: those to choose from.
-        planned, shown: the plan that was made last; its sentence and its table of changes.
-        allow: risks whose boxes are ticked.
-        told: what each step of the write has shown, None while it is under way.
-        taken_from, directory: runs, of the form of before and of the write.
+        taken_from: the run whose form it goes on with.
+        found: whom the directory has found, each with the names of who is in it.
+        names: of the object ids that were looked up.
     """
 
     writing: ClassVar["Guided | None"] = None
@@ -101,110 +79,31 @@ class Guided:
         self, run: Changing, *, start: Callable[[Callable[[], None]], object] = in_thread
     ) -> None:
         """Take up the notebook's parameters, or where the form of before stood with the same."""
+        read_by = rules(run.target, **run.asked("tiers_file", "policy_file"))
+        del read_by["missing"]  # which is asked for once, not at each key
+        limit = read_max_commitment(run.parameters["max_commitment"])
+        super().__init__(run.parameters, rules=read_by, max_commitment=limit)
+        if not self.has_tiers and (sample := project.resolve_path(SAMPLE_TIERS)).is_file():
+            self.sizes = form_facts.sizes(spec.read_tiers(sample))
         self.run, self._start = run, start
-        self.values = {name: run.parameters[name] for name in COLUMNS if name in run.parameters}
-        self.busy = self.message = self.saved = self.taken_from = self.directory = self._digest = ""
-        self.problems: dict[str, str] = {}
-        self.needed: dict[str, str] = {}
-        self.clusters: dict[ClusterId, form_facts.Choice] = {}
-        self.planned: Plan | None = None
-        self.shown: tuple[str, Table] | None = None
-        self.allow: set[str] = set()
+        self.taken_from = ""
+        self.found: list[tuple[Principal, list[str]]] = []
+        self.names: dict[str, str] = {}
         self.progress: Progress | None = None
-        self.told: dict[str, Any] = {}
-        self.watch: list[Callable[[], None]] = []
-        self._found: dict[ClusterId, Any] = {}
-        self._missing: dict[ClusterId, observe.Missing] = {}
-        self._preview: Plan | None = None
-        self._specs: Sequence[NamespaceSpec] = ()
-        self._ended: State | None = None
-        self._was_planned = False
-        self._edition, self._planned_edition, self._began = 0, 0, 0.0
-        self._stop = threading.Event()
-        self._limit = read_max_commitment(run.parameters["max_commitment"])
-        self._rules = rules(run.target, **run.asked("tiers_file", "policy_file"))
-        del self._rules["missing"]  # which is asked for once, not at each key
-        tiers, sample = self._rules["tiers"], project.resolve_path(SAMPLE_TIERS)
-        if tiers is None and sample.is_file():
-            tiers = spec.read_tiers(sample)
-        self.sizes = form_facts.sizes(tiers)
+        self._stop, self._began, self._was_planned = threading.Event(), 0.0, False
         self._take_up()
         self._check()
 
-    # What is shown
-
-    @property
-    def state(self) -> State:
-        """Where it stands."""
-        if self._ended or self.problems:
-            return self._ended or State.INVALID
-        if self.planned is None:
-            return State.EDITING
-        if self._planned_edition != self._edition:
-            return State.STALE
-        return State.APPROVED if self._digest else State.PLANNED
-
-    @property
-    def stage(self) -> str:
-        """The stage where one is, by its class."""
-        wrong = self.problems.keys() | self.needed.keys()
-        editing = "where" if {*ID_COLUMNS} & wrong else "who" if "access" in wrong else "how-much"
-        return {
-            State.DONE: "done",
-            State.PARTLY: "done",
-            State.WRITING: "progress",
-            State.APPROVED: "progress",
-            State.PLANNED: "approve",
-        }.get(self.state, editing if wrong else "plan")
-
-    @property
-    def cluster(self) -> ClusterId | None:
-        """The cluster that is asked for, None where a part of its id is missing."""
-        parts = [str(self.values[name]).strip() for name in CLUSTER_COLUMNS]
-        return ClusterId(*parts) if all(parts) else None
-
-    @property
-    def _there(self) -> observe.ObservedCluster | None:
-        found = self._found.get(self.cluster) if self.cluster else None
-        return found if isinstance(found, observe.ObservedCluster) else None
+    def reset(self) -> None:
+        """Go back to the notebook's parameters."""
+        self.taken_from = ""
+        self.change(**{name: self.run.parameters[name] for name in self.values})
+        self._changed()
 
     @property
     def is_locked(self) -> bool:
         """Whether nothing may be edited: a write is approved and under way."""
         return Guided.writing is self
-
-    @property
-    def may_plan(self) -> bool:
-        """Whether a plan can be made of what is written."""
-        return self._preview is not None and not self.busy
-
-    @property
-    def risks(self) -> tuple[str, ...]:
-        """The names of the plan's risks."""
-        return self.planned.risk_names() if self.planned else ()
-
-    @property
-    def may_approve(self) -> bool:
-        """Whether this very plan may be approved: it is fresh, and each of its risks accepted."""
-        is_fresh = self.state in (State.PLANNED, State.APPROVED) and not self.busy
-        has_changes = self.planned is not None and bool(self.planned.to_do)
-        return is_fresh and has_changes and {*self.risks} <= self.allow
-
-    @property
-    def name_is(self) -> str:
-        """What the name is on that cluster, see `form_facts`."""
-        return form_facts.name_is(self._there, str(self.values["namespace_name"]))
-
-    @property
-    def rooms(self) -> Mapping[str, Any]:
-        """What the cluster has committed before and after, by resource."""
-        chosen = self.clusters.get(self.cluster) if self.cluster else None
-        return form_facts.rooms(self.cluster, self._preview, chosen)
-
-    @property
-    def fit(self) -> form_facts.Fit | None:
-        """How many of a first Deployment's pods start; None where the quota is not known."""
-        return form_facts.fit(self._there, self._preview)
 
     @property
     def seconds(self) -> float:
@@ -216,67 +115,6 @@ class Guided:
         """Whether a stop was asked for."""
         return self._stop.is_set()
 
-    def text_of(self, column: str) -> str:
-        """Return what a field shows of a parameter."""
-        return written(column, self.values[column])
-
-    def read(self, column: str, value: Any) -> Any:
-        """Return what a parameter holds where its field says this; a text that is none stays."""
-        if column in ("labels", "annotations", "tags") and isinstance(value, str):
-            with suppress(CellError):
-                return read_pairs(column, value)
-        return value
-
-    # What is asked
-
-    def change(self, **values: Any) -> None:
-        """Take values of parameters; a plan that was made before is stale then."""
-        values = {name: self.read(name, value) for name, value in values.items()}
-        if self.is_locked or all(self.values[name] == value for name, value in values.items()):
-            return
-        self.values |= values
-        self._edition += 1
-        if self._ended:
-            self._ended, self.planned, self.told, self.directory = None, None, {}, ""
-        self.message = self.saved = self._digest = ""
-        self._check()
-        self._changed()
-
-    def choose(self, cluster: str) -> None:
-        """Take a cluster by its ARM id; empty for none."""
-        none = dict.fromkeys(CLUSTER_COLUMNS, "")
-        self.change(**(ClusterId.parse(cluster).columns if cluster else none))
-
-    def size(self, name: str) -> None:
-        """Take the values of a size; the tier itself only where the run names a file of tiers."""
-        tier = {"tier": name} if self.run.parameters["tiers_file"] else {}
-        self.change(**self.sizes.get(name, {}), **tier)
-
-    def raise_quota(self) -> None:
-        """Raise what is too little for a first Deployment, and nothing else."""
-        self.change(**(self.fit.raised if self.fit else {}))
-
-    def grant(self, principal: str, role: str) -> None:
-        """Give somebody a role by its short name, and the one that fetches the kubeconfig."""
-        asked = [f"{principal}={one}" for one in ("namespace-user", role)]
-        self.change(access=list(dict.fromkeys([*self.values["access"], *asked])))
-
-    def ungrant(self, principal: str) -> None:
-        """Ask for no role of somebody any more; what they have stays."""
-        kept = [one for one in self.values["access"] if one.rpartition("=")[0] != principal]
-        self.change(access=kept)
-
-    def tick(self, risk: str, *, is_accepted: bool) -> None:
-        """Accept a risk of this plan, or not."""
-        (self.allow.add if is_accepted else self.allow.discard)(risk)
-        self._changed()
-
-    def reset(self) -> None:
-        """Go back to the notebook's parameters."""
-        self.taken_from = ""
-        self.change(**{name: self.run.parameters[name] for name in self.values})
-        self._changed()
-
     def load(self) -> None:
         """Read which clusters there are, then what is on them; then plan, where it had been."""
         self._job("reading the clusters", self._load)
@@ -285,6 +123,11 @@ class Guided:
         """Read what is there, and make the plan."""
         self.message = ""
         self._job("making the plan", self._plan)
+
+    def search(self, text: str) -> None:
+        """Look somebody up by the begin of a name, or by an id; who is found is in `found`."""
+        self.message = ""
+        self._job("searching the directory", partial(self._search, text))
 
     def approve(self) -> None:
         """Approve the plan that was read, and have it written if it still is that one."""
@@ -316,8 +159,7 @@ class Guided:
             is_planned = self.planned is not None
             held = {"values": self.values, "run": self.directory, "is_planned": is_planned}
             project.write_whole(self.run.directory / FORM_NAME, json.dumps(held, default=str))
-        for watcher in self.watch:
-            watcher()
+        super()._changed()
 
     def _job(self, what: str, job: Callable[[], None]) -> None:
         if self.busy:
@@ -356,31 +198,13 @@ class Guided:
         choices = [form_facts.choice(*one, self._limit) for one in found.items()]
         self.clusters = {one.id: one for one in choices}
         self._check()
+        ids = [one.partition(":")[2] for one in form_facts.principals(self.values["access"])]
+        if ids:
+            with suppress(MnsError):  # whoever may not read the directory sees ids
+                known = target.azure.directory.by_ids(filter(GUID.fullmatch, ids))
+                self.names |= {key: one.name for key, one in known.items()}
         if self._was_planned and self._preview and not self._ended:
             self._plan()
-
-    def _check(self) -> None:
-        """Say what is wrong, by the readers of requests, and try the plan on what was read."""
-        cluster, there = self.cluster, self._there
-        found: list[Problem] = []
-        self._preview = None
-        try:
-            self._specs = spec.specs_from_rows([self.values], file=PARAMETERS, **self._rules)
-            if cluster and there:
-                state = observe.ObservedState(clusters={cluster: there})
-                self._preview = make_plan(self._specs, state, max_commitment=self._limit)
-        except SpecError as error:
-            found += error.problems
-        if cluster and cluster in self._missing:
-            column, (why, meant) = self._missing[cluster]
-            about: dict[str, Any] = {"file": PARAMETERS, "row": None, "column": column}
-            found.append(Problem(**about, message=why, suggestion=meant))
-        told: dict[bool, dict[str, str]] = {True: {}, False: {}}
-        for one in found:
-            column = one.column or "namespace_name"
-            lines = told[is_mentioned(column, self.values.get(column))]
-            lines[column] = " ".join(filter(None, [lines.get(column), one.told("")]))
-        self.problems, self.needed = told[True], told[False]
 
     def _plan(self) -> None:
         edition, target = self._edition, self.run.target
@@ -397,15 +221,26 @@ class Guided:
         self.planned, self._planned_edition = plan, edition
         self.allow, self._digest, self._ended, self.directory = set(), "", None, ""
 
+    def _search(self, text: str) -> None:
+        directory, self.found = self.run.target.azure.directory, []
+        for one in directory.search(text, most=MOST_FOUND):
+            is_group = one.kind is PrincipalType.GROUP
+            inside = directory.members(one.id) if is_group else []
+            self.found.append((one, [member.name for member in inside]))
+            self.names[one.id] = one.name
+        if not self.found:
+            raise ConfigError(project.message("form_nobody", text=cut(text, 80)))
+
     def _write(self, digest: str, allow: frozenset[str]) -> None:
         try:
-            self._plan()
-            if self.planned is None or self.planned.digest != digest:
-                raise StalePlanError(project.message("form_other_plan"))
-            if self.is_stopping:
-                raise ConfigError(project.message("form_stopped"))
-            self.allow, self._digest = {*allow}, digest
-            self._carry_out(self.planned)
+            with interrupts_to(self.stop):
+                self._plan()
+                if self.planned is None or self.planned.digest != digest:
+                    raise StalePlanError(project.message("form_other_plan"))
+                if self.is_stopping:
+                    raise ConfigError(project.message("form_stopped"))
+                self.allow, self._digest = {*allow}, digest
+                self._carry_out(self.planned)
         finally:
             Guided.writing = None
 
@@ -431,13 +266,12 @@ class Guided:
         run.beside = given
         self._ended, self.directory = State.WRITING, run.directory.name
         try:
-            with interrupts_to(self.stop):
-                run.carry_out(
-                    tell=self._tell,
-                    observer=self._observe,
-                    is_stopped=self._stop.is_set,
-                    hands_over=True,
-                )
+            run.carry_out(
+                tell=self._tell,
+                observer=self._observe,
+                is_stopped=self._stop.is_set,
+                hands_over=True,
+            )
         except Exception as error:  # a refused lock is before any write: the approval holds
             self._ended = None if isinstance(error, LockedError) else State.PARTLY
             raise
@@ -518,7 +352,7 @@ class Onboarding(Changing):
     def form(self) -> Any:
         """Return the form where a person looks on; elsewhere a line: nothing waits for it."""
         if not is_attended():
-            return Sentence(render_part("forms.html.j2", "headless"))
+            return Sentence(render_part("forms.txt.j2", "headless"))
         from mnslib.show.forms import Form
 
         is_writing = Guided.writing is not None

@@ -16,12 +16,14 @@ import ipywidgets as widgets
 from mnslib.models import QUOTA_FIELDS
 from mnslib.packaged import packaged
 from mnslib.quantities import RESOURCE_WORDS
+from mnslib.requests.cells import KIND_WORDS
 from mnslib.requests.columns import COLUMN_WORDS
 from mnslib.show.form_facts import principals
 from mnslib.show.tables import TOKENS, told
-from mnslib.show.templates import render_part
+from mnslib.show.templates import render_part, sentence
 
 WORDS = packaged("mnslib.show", "forms")
+_PRINCIPAL = re.compile(r"(group|user|sp):[0-9a-fA-F-]{36}")
 _FIELDS, _STAGES, _BUTTONS = WORDS["fields"], WORDS["stages"], WORDS["buttons"]
 
 
@@ -62,14 +64,18 @@ class Form:
 
     def _who(self) -> Any:
         who = WORDS["who"]
-        self._search = widgets.Text(description=who["search"], placeholder=who["example"])
+        self._search = widgets.Text(
+            description=who["search"], placeholder=who["example"], continuous_update=False
+        )
+        self._search.observe(lambda event: self._look_up(event["new"].strip()), "value")
+        self._hits = widgets.Dropdown(description=who["found"])
         self._role = widgets.Dropdown(
             description=who["role"], options=[*who["roles"].items()], value="writer"
         )
         self._grants = widgets.VBox()
         self._notes["access"] = widgets.HTML()
         pair = _pair([self._search, self._role])
-        children = [pair, self._buttons["grant"], self._grants, self._notes["access"]]
+        children = [pair, self._hits, self._buttons["grant"], self._grants, self._notes["access"]]
         return self._stage("who", children)
 
     def _how_much(self) -> Any:
@@ -162,9 +168,15 @@ class Form:
         made.on_click(lambda _: calls[name]())
         return made
 
+    def _look_up(self, text: str) -> None:
+        if text and not _PRINCIPAL.fullmatch(text):
+            self.behind.search(text)
+
     def _add(self) -> None:
-        if self._search.value.strip():
-            self.behind.grant(self._search.value.strip(), self._role.value)
+        typed = self._search.value.strip()
+        principal = typed if _PRINCIPAL.fullmatch(typed) else self._hits.value
+        if principal:
+            self.behind.grant(principal, self._role.value)
             self._search.value = ""
 
     def _keep(self) -> None:
@@ -194,7 +206,7 @@ class Form:
     def _refresh_fields(self) -> None:
         behind = self.behind
         fit = [one for one in behind.clusters.values() if not one.unfit]
-        options = [(_said("cluster", one), str(one.id)) for one in fit]
+        options = [(sentence("forms.txt.j2", "cluster", one), str(one.id)) for one in fit]
         chosen = str(behind.cluster) if behind.cluster in behind.clusters else ""
         self._options("cluster", options, next((i for _, i in options if i == chosen), ""))
         _show(self._unfit, "unfit", [one for one in behind.clusters.values() if one.unfit])
@@ -241,7 +253,17 @@ class Form:
 
     def _refresh_grants(self) -> None:
         roles = principals(self.behind.values.get("access", ()))
-        names = [_said("grant", *one) for one in roles.items()]
+        names = [
+            _said("grant", principal, self.behind.names.get(principal.partition(":")[2]), held)
+            for principal, held in roles.items()
+        ]
+        found = [
+            (sentence("forms.txt.j2", "principal", *one), f"{KIND_WORDS[one[0].kind]}:{one[0].id}")
+            for one in self.behind.found
+        ]
+        if [*self._hits.options] != found:
+            self._hits.options = found
+        _visible(self._hits, bool(found))
         if names != [row.children[0].value for row in self._grants.children]:
             rows = []
             for principal, said in zip(roles, names, strict=True):

@@ -118,6 +118,18 @@ def test_access_comes_with_the_role_that_fetches_the_kubeconfig(form):
     assert form.values["access"] == []
 
 
+def test_finds_whom_it_may_be_by_the_begin_of_a_name_or_an_id(form):
+    form.search("grp-pay")
+    [(found, _)] = form.found
+    assert f"group:{found.id}" == GROUP
+    form.search("grp-reporting")
+    assert len({one.id for one, _ in form.found}) == 2
+    form.search("nobody at all")
+    assert (form.found, "has nobody" in form.message) == ([], True)
+    form.search(GROUP.removeprefix("group:"))
+    assert (form.message, form.found[0][0].name) == ("", "grp-payments")
+
+
 def test_any_edit_makes_the_plan_stale_and_it_cannot_be_approved(form, sandbox):
     fill(form).plan()
     assert (form.state, form.stage, form.may_approve) == (State.PLANNED, "approve", True)
