@@ -585,11 +585,12 @@ class Changing(Run):
         if change.id not in self._proven:
             assert change.after is not None
             cluster = self.planned.observed.clusters[change.id.cluster].cluster
+            given = {**self.beside, **self.parameters}
             self._proven[change.id] = prove(
                 change.after,
                 cluster,
                 self.target,
-                credential=str(self.parameters.get("proof_credential", "")),
+                credential=given.get("proof_credential", ""),
                 has_defaults=any(one.after.get("limit_range") for one in change.companions),
             )
         return self._proven[change.id]
@@ -679,14 +680,15 @@ class Changing(Run):
         """Return the kubeconfig of a pack that was written."""
         asked, proven = change.after, self._proven_of(change)
         assert asked is not None
-        pod = first_pod(*(self.parameters.get(name, "") for name in ("pod_cpu", "pod_memory")))
+        given = {"pod_cpu": "", "pod_memory": "", **self.beside, **self.parameters}
+        pod = first_pod(given["pod_cpu"], given["pod_memory"])
         about = {"sandbox": "sandbox" if self.target.sandbox else "", "run": self.directory.name}
         rows = [change.id.columns | dict(asked.quota)]
         return handover.write_pack(
             change.id,
             self.target,
-            cloud=self.parameters["cloud"],
-            login=self.parameters["kubectl_login"],
+            cloud=given["cloud"],
+            login=given["kubectl_login"],
             beside={
                 "handover.html": handover_page(asked, pod, proven, moment=self.started, **about),
                 "starter.yaml": starter(change.id, pod, proven),
