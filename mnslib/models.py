@@ -189,6 +189,7 @@ class ManagedCluster:
         most_nodes: the autoscaler's maximum, by each node pool that has one.
         is_private: its API server is reached from inside its network only.
         has_metrics: managed Prometheus collects its metrics.
+        etag: as it was read; None where the service gave none.
     """
 
     id: ClusterId
@@ -202,11 +203,29 @@ class ManagedCluster:
     most_nodes: Mapping[str, int] = field(default_factory=dict)
     is_private: bool = False
     has_metrics: bool = True
+    etag: str | None = None
 
     @property
     def is_stopped(self) -> bool:
         """Whether its nodes and its API server are off."""
         return self.power_state.lower() == "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCluster:
+    """What a new cluster shall be, with Entra ID and Azure RBAC.
+
+    Attributes:
+        kubernetes_version: empty for the service's default.
+        network_policy: `cilium`, `azure`, `calico` or `none`.
+    """
+
+    id: ClusterId
+    location: str
+    kubernetes_version: str
+    node_size: str
+    node_count: int
+    network_policy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,11 @@ class ClusterId(_ArmId):
         return ManagedNamespaceId(self, name)
 
     @property
+    def itself(self) -> "ManagedNamespaceId":
+        """The cluster itself as an item of a run: its `namespace_name` is empty."""
+        return ManagedNamespaceId(self, "")
+
+    @property
     def columns(self) -> dict[str, str]:
         """What says in a request file, a table or a record which cluster it is."""
         return {name: getattr(self, name) for name in CLUSTER_COLUMNS}
@@ -124,6 +129,24 @@ class ManagedNamespaceId(_ArmId):
         """What says in a request file, a table or a record which managed namespace it is."""
         return {**self.cluster.columns, "namespace_name": self.namespace_name}
 
+    @classmethod
+    def of_item(cls, text: str) -> Self:
+        """Return the item of a run that an ARM id names: a managed namespace or a cluster itself.
+
+        Raises:
+            ValueError: if `text` is neither.
+        """
+        match = _CLUSTER.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text[:200]!r} is no ARM id of a managed namespace or a cluster")
+        *cluster, name = match.groups()
+        return cls(_cluster(*cluster), name or "")
+
+    @property
+    def name(self) -> str:
+        """What to call the item: the namespace, or the cluster where it is that itself."""
+        return self.namespace_name or self.cluster.cluster_name
+
     @property
     def own_scopes(self) -> tuple[str, str]:
         """Its scope in role assignments and the older form, which counts as well; lower case.
@@ -139,7 +162,8 @@ class ManagedNamespaceId(_ArmId):
         return is_above_subscriptions or self.key.startswith(f"{scope}/")
 
     def __str__(self) -> str:
-        return f"{self.cluster}/managedNamespaces/{self.namespace_name}"
+        own = f"/managedNamespaces/{self.namespace_name}" if self.namespace_name else ""
+        return f"{self.cluster}{own}"
 
 
 _cluster = lru_cache(maxsize=1024)(ClusterId)  # the namespaces of a list share theirs

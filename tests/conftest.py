@@ -65,10 +65,11 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox_process(folder, *, state=":memory:"):
+def sandbox_process(folder, *, state=":memory:", world="default"):
     """Yield the connection file of a sandbox process that runs meanwhile."""
     connection = folder / "connection.json"
     command = [sys.executable, "-m", "mnslib.sandbox", "--port", "0", "--state", str(state)]
+    command += ["--world", world]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [*command, "--connection", str(connection)], stdout=log, stderr=log

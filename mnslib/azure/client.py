@@ -38,6 +38,9 @@ API_VERSION = "2026-08-01"
 """Of all calls to the container service: the SDK's default, which lists ask for without it.
 Source: azure-mgmt-containerservice 41.8."""
 
+RESOURCES_VERSION = "2021-04-01"
+"""Source: ARM REST reference, Resource Groups: Get."""
+
 SUBSCRIPTIONS_VERSION = "2022-12-01"
 """Source: ARM REST reference, Subscriptions: List."""
 
@@ -131,6 +134,24 @@ class AzureClient:
         """
         where = f"{self.cloud.arm_endpoint}{quote(path)}"
         return self._rest.get(f"{where}?api-version={api_version}")[1]
+
+    def post(self, path: str, *, api_version: str) -> Any:
+        """Return what answers an action that no SDK covers, as JSON.
+
+        Raises:
+            ArmError: if it was refused.
+        """
+        return self._rest.post(f"{self.cloud.arm_endpoint}{quote(path)}?api-version={api_version}")
+
+    def location_of_group(self, subscription_id: str, resource_group: str) -> str:
+        """Return the region of a resource group.
+
+        Raises:
+            ArmNotFoundError: if there is none.
+            ArmError: if it was refused.
+        """
+        path = f"/subscriptions/{subscription_id}/resourceGroups/{resource_group}"
+        return str(self.get(path, api_version=RESOURCES_VERSION)["location"])
 
     def subscriptions(self) -> dict[str, str]:
         """Return the names of the subscriptions that the credential sees, by their ids.

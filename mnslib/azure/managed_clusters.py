@@ -1,18 +1,20 @@
-"""Managed clusters in ARM: read, and the kubeconfig that leads to one.
+"""Managed clusters in ARM: read, make, turn Azure RBAC on, and the kubeconfig that leads to one.
 
 Source: azure-mgmt-containerservice, `managed_clusters`; fields as the AKS REST reference has them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mnslib.azure.managed_namespaces import kubeconfig_text
 from mnslib.azure.messages import read_as
+from mnslib.azure.operations import Operation
 from mnslib.azure.pipeline import AS_JSON
-from mnslib.errors import ArmNotFoundError
-from mnslib.models import ManagedCluster
+from mnslib.errors import ArmNotFoundError, ArmPreconditionError
+from mnslib.models import ManagedCluster, NewCluster
 from mnslib.resource_ids import ClusterId
 
 if TYPE_CHECKING:
@@ -74,6 +76,44 @@ class ManagedClusters:
             return "", ()
         return _safeguards(found)
 
+    def begin_create(self, wanted: NewCluster) -> Operation | None:
+        """Start to make a cluster with Entra ID and Azure RBAC; return the operation to follow.
+
+        Raises:
+            ArmPreconditionError: if it exists by now.
+            ArmError: if it was refused.
+        """
+        body = to_wire(wanted)
+        return self._begin(wanted.id, body, headers={"If-None-Match": "*"})
+
+    def begin_enable_azure_rbac(
+        self, cluster: ClusterId, *, if_match: str | None
+    ) -> Operation | None:
+        """Start to turn Entra ID and Azure RBAC on; all else is sent as it was read just before.
+
+        Raises:
+            ArmPreconditionError: if it has another eTag than `if_match` by now.
+            ArmError: if it was refused.
+        """
+        from azure.mgmt.containerservice import models
+
+        operations = self._client.containers(cluster.subscription_id).managed_clusters
+        found = operations.get(cluster.resource_group, cluster.cluster_name, **AS_JSON)
+        if if_match is not None and found.get("eTag") != if_match:
+            raise ArmPreconditionError(f"{cluster} was changed after it was read.")
+        profile = found["properties"].get("aadProfile") or {}
+        found["properties"]["aadProfile"] = profile | {"managed": True, "enableAzureRBAC": True}
+        headers = {} if if_match is None else {"If-Match": if_match}
+        return self._begin(cluster, models.ManagedCluster(found), headers=headers)
+
+    def _begin(self, cluster: ClusterId, body: Any, *, headers: dict[str, str]) -> Operation | None:
+        answers: list[Any] = []
+        operations = self._client.containers(cluster.subscription_id).managed_clusters
+        names = cluster.resource_group, cluster.cluster_name
+        hook: Any = {"polling": False, "raw_response_hook": answers.append}
+        operations.begin_create_or_update(*names, body, headers=headers, **hook)
+        return Operation.started_by(answers[-1], cluster, at=self._client.clock())
+
     def list_cluster_user_credential(self, cluster: ClusterId) -> str:
         """Return the user kubeconfig of a cluster, as YAML text.
 
@@ -89,6 +129,40 @@ class ManagedClusters:
         cluster = from_wire(item)
         self._client.throttle.learn_region(cluster.id, cluster.location)
         return cluster
+
+
+def to_wire(wanted: NewCluster) -> dict[str, Any]:
+    """Return a new cluster as ARM takes it.
+
+    Source: what `az aks create --enable-aad --enable-azure-rbac --network-plugin azure
+    --network-plugin-mode overlay` of Azure CLI 2.91.0 sends.
+    """
+    network = {
+        "networkPlugin": "azure",
+        "networkPluginMode": "overlay",
+        "networkPolicy": wanted.network_policy,
+        "networkDataplane": "cilium" if wanted.network_policy == "cilium" else "azure",
+    }
+    pool = {
+        "name": "nodepool1",
+        "count": wanted.node_count,
+        "vmSize": wanted.node_size,
+        "osType": "Linux",
+        "mode": "System",
+        "type": "VirtualMachineScaleSets",
+    }
+    group = re.sub("[^A-Za-z0-9-]", "", wanted.id.resource_group)[:16]
+    name = re.sub("[^A-Za-z0-9-]", "", wanted.id.cluster_name)[:10]
+    properties = {
+        "dnsPrefix": f"{name}-{group}-{wanted.id.subscription_id[:6]}".lstrip("-"),
+        "agentPoolProfiles": [pool],
+        "aadProfile": {"managed": True, "enableAzureRBAC": True},
+        "networkProfile": network,
+    }
+    if wanted.kubernetes_version:
+        properties["kubernetesVersion"] = wanted.kubernetes_version
+    identity = {"type": "SystemAssigned"}
+    return {"location": wanted.location, "identity": identity, "properties": properties}
 
 
 @read_as("deployment safeguards")
@@ -122,5 +196,6 @@ def from_wire(item: Mapping[str, Any]) -> ManagedCluster:
             if pool.get("enableAutoScaling") and pool.get("maxCount")
         },
         is_private=bool((properties.get("apiServerAccessProfile") or {}).get(_PRIVATE)),
+        etag=item.get("eTag"),
         has_metrics=bool((monitor.get("metrics") or {}).get("enabled")),
     )

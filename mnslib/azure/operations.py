@@ -25,7 +25,6 @@ from mnslib.azure.throttle import LONGEST_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from mnslib.azure.pipeline import Rest
-    from mnslib.resource_ids import ManagedNamespaceId
 
 OPERATION_TIMEOUT_SECONDS = 1800.0
 """Our choice: first creations on a cluster take 91 s, bad cases minutes. Source: recordings."""
@@ -70,8 +69,11 @@ class Operation:
     retry_after_seconds: float | None = None
 
     @classmethod
-    def started_by(cls, answer: Any, target: ManagedNamespaceId, *, at: float) -> Operation | None:
+    def started_by(cls, answer: Any, target: object, *, at: float) -> Operation | None:
         """Return the operation that an accepted write started; None where nothing is left to do.
+
+        Args:
+            target: the id of what is written.
 
         Without an operation URL the resource itself is read, which says `provisioningState`.
         """
@@ -192,7 +194,7 @@ def _failure(operation: Operation, state: str, body: Mapping[str, Any]) -> error
         {"code": f"Operation{state.capitalize()}"} | error,
         kind=errors.OperationFailedError,
         head=f"The {operation.kind} of {operation.id} was accepted and then {state}:",
-        remedy="Read the namespace before you try again: it may be half done.",
+        remedy="Read it before you try again: it may be half done.",
         method="DELETE" if operation.kind is OperationKind.DELETE else "PUT",
         path=operation.id,
     )

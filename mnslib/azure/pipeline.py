@@ -266,6 +266,13 @@ class Rest:
         """
         return read_json(self._send(HttpRequest("POST", url, json=body)))
 
+    def post(self, url: str) -> Any:
+        """Return the JSON that answers a POST without a body, None where it is empty.
+
+        Raises: as `get`.
+        """
+        return read_json(self._send(HttpRequest("POST", url)))
+
     def post_form(
         self, url: str, form: Mapping[str, str], *, headers: Mapping[str, str] | None = None
     ) -> bytes:

@@ -33,6 +33,15 @@ class Providers:
         path = f"/subscriptions/{subscription_id}/providers/{name}"
         return _state(self._client.get(path, api_version=API_VERSION))
 
+    def register(self, subscription_id: str, name: str = CONTAINER_SERVICE) -> str:
+        """Begin to register a provider and return how it stands; it takes minutes.
+
+        Raises:
+            ArmError: if it was refused.
+        """
+        path = f"/subscriptions/{subscription_id}/providers/{name}/register"
+        return _state(self._client.post(path, api_version=API_VERSION))
+
 
 @read_as("a resource provider")
 def _state(found: Mapping[str, Any]) -> str:

@@ -249,7 +249,7 @@ def _dry_run(directory: Path) -> str:
     changes = [item for item in plan["changes"] if item["change"] != ChangeKind.NO_CHANGE]
     changes.sort(key=lambda item: not item["risks"])
     risks = [risk["name"] for part in (plan, *changes) for risk in part["risks"]]
-    shown = [(item, ManagedNamespaceId.parse(item["id"])) for item in changes[:MOST_CHANGES]]
+    shown = [(item, ManagedNamespaceId.of_item(item["id"])) for item in changes[:MOST_CHANGES]]
     more = max(0, len(changes) - MOST_CHANGES)
     go_ahead = to_go_ahead(plan["digest"], risks)
     return render_part("run.txt.j2", "dry_run", shown, more, go_ahead)
@@ -316,6 +316,8 @@ def undo(run: str, *, runs_dir: str) -> None:
     file, count, lost = write_undo(directory)
     if told := render_part("run.txt.j2", "undone", lost, runs_until(directory)):
         click.echo(told, err=True)
+    if not count:
+        return
     where = f"{targets.SANDBOX_VARIABLE}={shlex.quote(str(sandbox))} " if sandbox else ""
     command = _planning(record["parameters"], file)
     click.echo(f"{count} requests in {file}; plan them with\n  {where}{command}")
@@ -362,7 +364,7 @@ def demo(*, runs_dir: str) -> None:
     home = root / ".mns" / "demo"  # a sandbox of its own: nobody's rehearsal is reset
     control(ensure_running(home), "POST", "reset")
     os.environ[targets.SANDBOX_VARIABLE] = str(home / "connection.json")
-    for file in sorted((root / "parameters").glob("[0-9]*.sandbox.yaml")):
+    for file in sorted((root / "parameters").glob("[2-9]*.sandbox.yaml")):
         notebook = file.name.partition(".")[0]
         click.echo(f"\n{notebook}")
         given, asked = _given(notebook, file, (), runs_dir)
@@ -605,9 +607,16 @@ def stop(*, connection: Mapping[str, Any]) -> None:
 
 @sandbox.command()
 @_SANDBOX
-def reset(*, connection: Mapping[str, Any]) -> None:
+@click.option("--world", metavar="NAME", help="Another first state from now on: default or bare.")
+def reset(*, connection: Mapping[str, Any], world: str | None) -> None:
     """Put a sandbox back to its first state: the one that runs use, or NAME."""
     from mnslib.sandbox.launcher import control
+    from mnslib.sandbox.world import names
 
-    control(connection, "POST", "reset")
+    if world is None:
+        control(connection, "POST", "reset")
+    elif world in names():
+        control(connection, "POST", "world", {"name": world})
+    else:
+        raise click.BadParameter(f"there is no world {world}; there are {', '.join(names())}")
     click.echo(f"{connection['arm_endpoint']} is as it was at first.")

@@ -94,6 +94,7 @@ def apply(
     threads: ThreadPool | None = None,
     max_parallel_per_cluster: int = MAX_PARALLEL_PER_CLUSTER,
     is_stopped: Callable[[], bool] = lambda: False,
+    writer: Callable[..., Writer] = Writer,
 ) -> ApplyResult:
     """Return one outcome per change of the plan; writes only if the approval says so.
 
@@ -106,6 +107,7 @@ def apply(
             is made or taken over; None leaves it.
         threads: what carries the requests out; None for 8 threads.
         max_parallel_per_cluster: writes in flight on one cluster; at least 1.
+        writer: makes what carries a change out.
 
     Raises:
         ConfigError: if that is less.
@@ -116,14 +118,14 @@ def apply(
         raise errors.ConfigError(said)
     plan = approval.plan
     threads = threads or ThreadPool(WORKERS)
-    writer = Writer(
+    carrier = writer(
         observed=plan.observed,
         azure=azure,
         kube_for=kube_for,
         journal=journal,
         scheduler=azure.scheduler(threads, most_per_lane=max_parallel_per_cluster),
     )
-    run = _Run(approval, writer, observer, is_stopped)
+    run = _Run(approval, carrier, observer, is_stopped)
     journal.write(
         "plan",
         digest=plan.digest,

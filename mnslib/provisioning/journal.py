@@ -21,7 +21,7 @@ from mnslib.results import OPEN_OUTCOMES, ChangeKind, ItemOutcome, OutcomeKind
 JOURNAL_NAME = "journal.jsonl"
 Event = Mapping[str, Any]
 
-BEGUN = ("started", "granting", "revoking", "applying")
+BEGUN = ("started", "granting", "revoking", "applying", "preparing")
 """Events of an item whose request goes out next."""
 
 _BEFORE_A_WRITE = frozenset({"plan", "continued", *BEGUN})
@@ -157,7 +157,7 @@ def read_stories(events: Iterable[Event]) -> dict[str, Story]:
     found: dict[str, Story] = {}
 
     def of(event: Event) -> Story:
-        id_ = ManagedNamespaceId.parse(event["id"])
+        id_ = ManagedNamespaceId.of_item(event["id"])
         return found.setdefault(id_.key, Story(id_))
 
     for event in events:

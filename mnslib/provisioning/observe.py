@@ -141,6 +141,7 @@ class Facts:
 
     Attributes:
         missing: why there is no such cluster, and which there are; empty where there is.
+        group: region of the resource group; empty where it was not asked for.
         provider: how the resource provider stands in the subscription.
         safeguards: level of Deployment Safeguards; empty where off.
         assignments: how many roles are assigned in the subscription and below.
@@ -151,6 +152,7 @@ class Facts:
     id: ClusterId
     cluster: ObservedCluster | MnsError
     missing: str
+    group: str | MnsError
     provider: str | MnsError
     safeguards: str | MnsError
     assignments: int | MnsError
@@ -488,10 +490,13 @@ def observe_ground(
         "safeguards": partial(azure.managed_clusters.safeguards, cluster_id),
         "assignments": partial(_count_assignments, azure, cluster_id.subscription_id),
         "missing": partial(_missing, cluster_id, azure),
+        "region": partial(
+            azure.location_of_group, cluster_id.subscription_id, cluster_id.resource_group
+        ),
         **{kind: partial(azure.role_assignments.permissions, s) for kind, s in scopes.items()},
     }
     if not isinstance(cluster, ArmNotFoundError):
-        asks["missing"] = lambda: ("", ("", ""))
+        asks["missing"], asks["region"] = lambda: ("", ("", "")), str
     with Readers(max_workers=READERS) as pool:
         read = dict(zip(asks, pool.map(_answer, asks.values()), strict=True))
     for above, kind in itertools.pairwise(scopes):
@@ -502,6 +507,7 @@ def observe_ground(
         id=cluster_id,
         cluster=cluster,
         missing=str(missing) if isinstance(missing, MnsError) else missing[1][0],
+        group=read["region"],
         provider=read["provider"],
         safeguards=safeguards if isinstance(safeguards, MnsError) else safeguards[0],
         assignments=read["assignments"],

@@ -363,7 +363,11 @@ def recorded_digest(plan: Mapping[str, Any]) -> str:
 
 
 def _digest(approved: Iterable[Mapping[str, Any]], plan_risks: Sequence[str]) -> str:
-    content = {"changes": [*approved], "risks": plan_risks}
+    return digest_of({"changes": [*approved], "risks": plan_risks})
+
+
+def digest_of(content: Any) -> str:
+    """Return the digest of what is approved, which is the same for equal contents."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -39,6 +39,9 @@ def readiness(facts: Facts) -> tuple[CheckResult, ...]:
             lines.append(_line("safeguards", facts.safeguards, lambda it: it != "Enforce", known))
         case ArmNotFoundError():
             lines.append(told("cluster", known | {"missing": facts.missing}))
+            is_there = not isinstance(facts.group, ArmNotFoundError)
+            group = facts.group if is_there else ""
+            lines.append(_line("group", group, lambda it: bool(it), known))
         case error:
             lines.append(_unknown("cluster", error, known))
     lines.append(_line("room", facts.assignments, lambda n: n <= MOST_ASSIGNMENTS - ROOM, known))

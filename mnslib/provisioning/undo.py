@@ -32,7 +32,12 @@ class Lost(NamedTuple):
 def undo(events: Iterable[Event]) -> tuple[list[dict[str, Any]], list[Lost]]:
     """Return requests by column that restore what the journal found, and what none can."""
     lost: list[Lost] = []
-    items = [_Item(story, lost) for _, story in sorted(read_stories(events).items())]
+    stories = [story for _, story in sorted(read_stories(events).items())]
+    for story in stories:
+        if story.id == story.id.cluster.itself and story.begun:
+            where = f"-g {story.id.cluster.resource_group} -n {story.id.name}"
+            lost.append(Lost(story.id.name, words("undo")["cluster"].format(where=where)))
+    items = [_Item(story, lost) for story in stories if story.id.namespace_name]
     rows = [item.story.id.columns | cells for item in items if (cells := item.cells())]
     return rows, [*dict.fromkeys(lost)]
 

@@ -32,6 +32,10 @@ def start(notebook: str, cells: Mapping[str, Any]) -> Changing | Reading:
         from mnslib.run.guided import Onboarding
 
         return Onboarding.begun(notebook, cells, declared)
+    if "create_cluster" in names:
+        from mnslib.run.preparing import Preparing
+
+        return Preparing.begun(notebook, cells, declared)
     if "dry_run" in names:
         from mnslib.run.changing import Changing
 

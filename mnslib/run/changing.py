@@ -46,6 +46,7 @@ from mnslib.provisioning.preflight import preflight, require_passed, worst_first
 from mnslib.provisioning.proof import Proven
 from mnslib.provisioning.readiness import permissions, readiness, steps_of
 from mnslib.provisioning.risks import read_max_commitment
+from mnslib.provisioning.writing import Writer
 from mnslib.requests import export, files, spec
 from mnslib.requests.columns import COLUMNS
 from mnslib.requests.policy import Policy, read_policy
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
 PLAN_NAME = "plan.json"
 _FOUND_BY = {
     "specs": "requests", "_requests": "requests", "_policy": "requests", "observed": "observe",
+    "facts": "observe",
     "planned": "plan", "left": "read_back",
 }  # fmt: skip
 """What later steps rest on, by the step that finds it."""
@@ -493,6 +495,7 @@ class Changing(Run):
                 max_parallel_per_cluster=self.parameters.get(
                     "max_parallel_per_cluster", applying.MAX_PARALLEL_PER_CLUSTER
                 ),
+                writer=self._writer,
             )
         self.result = result = rest.complete(result) if rest else result
         if approval.may_write and self.planned.to_do:
@@ -501,6 +504,11 @@ class Changing(Run):
         if approval.may_write:
             self._show_plan(is_update=True)
         return plans.outcome_report(result)
+
+    @property
+    def _writer(self) -> Callable[..., Writer]:
+        """What makes the writer of its changes."""
+        return Writer
 
     def _require_unapplied(self) -> None:
         """Raise ConfigError where a plan was applied: the record is of that one alone."""

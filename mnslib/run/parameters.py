@@ -36,6 +36,8 @@ CREDENTIALS = ("default", "environment", "workload-identity", "managed-identity"
 HISTORIES = ("auto", "azure-monitor", "prometheus", "none")
 MOST_PARALLEL = 64
 """Writes in flight on one cluster; our choice, some times what a service takes at once."""
+MOST_NODES = 1000
+"""Of a node pool. Source: AKS quotas."""
 _TAKEN: Mapping[str, Sequence[str] | range] = {
     "target": TARGETS,
     "cloud": CLOUDS,
@@ -44,6 +46,8 @@ _TAKEN: Mapping[str, Sequence[str] | range] = {
     "approval": ("digest", "unattended"),
     "proof_credential": (*CREDENTIALS, ""),
     "kubectl_login": ("mns", "kubelogin", ""),
+    "network_policy": ("cilium", "azure", "calico", "none"),
+    "node_count": range(1, MOST_NODES + 1),
     "max_parallel_per_cluster": range(1, MOST_PARALLEL + 1),
 }
 """The words or numbers that a parameter takes, whatever the others are."""

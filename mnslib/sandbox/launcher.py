@@ -1,6 +1,6 @@
 """Starts, finds and ends sandboxes from outside: one detached process per home.
 
-Knows of a sandbox what its connection file says, and the control routes `health` and `reset`.
+Knows of a sandbox what its connection file says, and some of its control routes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def stop(connection: Mapping[str, Any]) -> None:
             time.sleep(0.05)
 
 
-def control(connection: Mapping[str, Any], method: str, route: str) -> dict[str, Any]:
+def control(
+    connection: Mapping[str, Any], method: str, route: str, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the answer of a control route of a running sandbox, such as `reset`.
 
     Raises:
@@ -77,7 +79,11 @@ def control(connection: Mapping[str, Any], method: str, route: str) -> dict[str,
     request = urllib.request.Request(
         f"{connection['control_endpoint']}/{route}",
         method=method,
-        headers={"Authorization": f"Bearer {connection['control_token']}"},
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {connection['control_token']}",
+            "Content-Type": "application/json",
+        },
     )
     context = ssl.create_default_context(cafile=connection["ca_file"])
     with urllib.request.urlopen(request, timeout=30, context=context) as answer:

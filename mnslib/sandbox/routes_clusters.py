@@ -15,7 +15,7 @@ from mnslib.sandbox.resources import CLUSTER_TYPE, cluster_id, find_cluster, fin
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_registered
 from mnslib.sandbox.routes_subscriptions import location
-from mnslib.sandbox.rules import check_tags
+from mnslib.sandbox.rules import check_preconditions, check_tags
 from mnslib.sandbox.state import State
 from mnslib.sandbox.tokens import AKS_SERVER_ID, admin_token
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, addressed, arm_error
@@ -60,6 +60,7 @@ def put_cluster(call: Call) -> Answer:
     wanted = _checked(call, addressed(call))
     resource_id = f"{group['id']}/providers/{CLUSTER_TYPE}/{call.params['cluster']}"
     present = state.resource(resource_id)
+    check_preconditions(call, present)
     _check_free(state, resource_id)
     if present:
         resource = _changed(state, present, wanted)

@@ -21,7 +21,7 @@ from mnslib.sandbox.resources import (
 from mnslib.sandbox.routes_clusters import user_kubeconfig
 from mnslib.sandbox.routes_operations import operation_headers
 from mnslib.sandbox.routes_providers import check_feature, check_registered
-from mnslib.sandbox.rules import check_body, check_name, check_only_tags
+from mnslib.sandbox.rules import check_body, check_name, check_only_tags, check_preconditions
 from mnslib.sandbox.wire import Answer, Call, Json, addressed, arm_error, page, paged, parsed
 
 _LISTED = (CLUSTER_TYPE.lower(), NAMESPACE_TYPE.lower())  # groups and assignments are no resources
@@ -78,7 +78,7 @@ def put_namespace(call: Call) -> Answer:
         switches=state.switches,
     )
     present = state.resource(namespace_id(call))
-    _check_preconditions(call, present)
+    check_preconditions(call, present)
     _check_free(call, cluster)
     at_once = state.switches.adoption_refusal == "request"
     if at_once and (
@@ -101,7 +101,7 @@ def put_namespace(call: Call) -> Answer:
 def patch_namespace(call: Call) -> Answer:
     """Replace the tags, at once."""
     resource = find_namespace(call)
-    _check_preconditions(call, resource)
+    check_preconditions(call, resource)
     resource["tags"] = check_only_tags(parsed(call))
     lifecycle.store(call.state, resource, cluster_id(call), call.effect)
     return Answer(body=lifecycle.shown(resource, call.state))
@@ -111,7 +111,7 @@ def delete_namespace(call: Call) -> Answer:
     """Start a delete; 204 if there is nothing."""
     cluster = find_cluster(call, code=call.state.switches.missing_cluster_code)
     resource = call.state.resource(namespace_id(call))
-    _check_preconditions(call, resource)
+    check_preconditions(call, resource)
     if resource is None:
         return Answer(status=204)
     _check_free(call, cluster)
@@ -119,16 +119,6 @@ def delete_namespace(call: Call) -> Answer:
     lifecycle.store(call.state, resource, cluster["id"], call.effect)
     operation = lifecycle.start(call, "delete", resource, cluster)
     return Answer(status=202, headers=operation_headers(call, operation))
-
-
-def _check_preconditions(call: Call, present: Json | None) -> None:
-    if call.state.switches.if_match == "ignored":
-        return
-    wanted = call.headers.get("if-match", "").strip().strip('"')
-    stale = wanted and (present is None or wanted not in ("*", present["eTag"]))
-    if stale or (call.headers.get("if-none-match", "").strip() == "*" and present):
-        text = "The condition given in the request's If-Match or If-None-Match header is not met."
-        raise arm_error(412, "PreconditionFailed", text)
 
 
 def _check_free(call: Call, cluster: Json) -> None:

@@ -93,7 +93,7 @@ def _standing(call: Call, name: str) -> str:
     if found is None:
         return "NotRegistered" if "/" in name else "Registered"
     now: str = found["state"]
-    return _NEXT[now] if call.state.now() >= found["due"] else now
+    return _NEXT.get(now, now) if call.state.now() >= found["due"] else now
 
 
 def _change(call: Call, name: str) -> None:

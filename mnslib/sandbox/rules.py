@@ -14,7 +14,7 @@ from mnslib.sandbox.amounts import canonical_text, parse
 from mnslib.sandbox.offers import offers
 from mnslib.sandbox.resources import QUOTA_KEYS
 from mnslib.sandbox.switches import Switches
-from mnslib.sandbox.wire import Json, arm_error
+from mnslib.sandbox.wire import Call, Json, arm_error
 
 MANAGED_LABEL = "kubernetes.azure.com/managedByArm"
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -334,3 +334,18 @@ def adoption_refusal(
 def _user_keys(texts: Mapping[str, str] | None, switches: Switches) -> dict[str, str]:
     ignored = {MANAGED_LABEL} | ({NAME_LABEL} if switches.identical_ignores_name_label else set())
     return {key: value for key, value in (texts or {}).items() if key not in ignored}
+
+
+def check_preconditions(call: Call, present: Json | None) -> None:
+    """Refuse a write whose `If-Match` or `If-None-Match` does not hold.
+
+    Raises:
+        Refusal: 412 PreconditionFailed.
+    """
+    if call.state.switches.if_match == "ignored":
+        return
+    wanted = call.headers.get("if-match", "").strip().strip('"')
+    stale = wanted and (present is None or wanted not in ("*", present["eTag"]))
+    if stale or (call.headers.get("if-none-match", "").strip() == "*" and present):
+        text = "The condition given in the request's If-Match or If-None-Match header is not met."
+        raise arm_error(412, "PreconditionFailed", text)

@@ -28,14 +28,16 @@ _WITH_ACCESS = 6  # of the managed namespaces that name a group
 
 
 def load(name_or_file: str) -> Json:
-    """Return a world by name, or from a file.
+    """Return a world by name, or from a file; one that is like another names what differs.
 
     Raises:
         ValueError: if there is no such world.
     """
-    if name_or_file in names():
-        return packaged(f"worlds/{name_or_file}.yaml")
-    return read(Path(name_or_file), lambda world: world)
+    if name_or_file not in names():
+        return read(Path(name_or_file), lambda world: world)
+    world = packaged(f"worlds/{name_or_file}.yaml")
+    own = {key: value for key, value in world.items() if key != "like"}
+    return load(world["like"]) | own if "like" in world else own
 
 
 def names() -> list[str]:
@@ -102,7 +104,13 @@ def seed(state: State, world: Json) -> None:
     state.set_meta("tenant_id", world["tenant_id"])
     state.set_meta("other_tenant_id", world.get("other_tenant_id"))
     state.set_meta("resource_group", group)
-    state.set_meta("registrations", {})
+    lacking = {"state": "NotRegistered", "due": 0.0}
+    registrations = {
+        f"{one['id'].lower()}/{name}": lacking
+        for one in world["subscriptions"]
+        for name in world.get("unregistered", ())
+    }
+    state.set_meta("registrations", registrations)
     state.set_meta("miscounted", {})
     state.set_meta("seeded", {})
     state.set_meta("furnished", [])

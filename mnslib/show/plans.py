@@ -93,7 +93,10 @@ def _asked(spec: NamespaceSpec) -> dict[str, Cell]:
 
 
 def _place(id: ManagedNamespaceId, clusters: Mapping[ClusterId, str]) -> dict[str, Any]:
-    return {"namespace_name": id.namespace_name, "cluster_name": clusters[id.cluster]}
+    return {
+        "namespace_name": id.namespace_name or "the cluster itself",
+        "cluster_name": clusters[id.cluster],
+    }
 
 
 def observed_table(observed: ObservedState) -> Table:
@@ -132,12 +135,14 @@ def checks_table(checks: Sequence[CheckResult]) -> Table:
         for words, same in found.items()
     ]
     failed = sum(check.status is CheckStatus.FAILED for check in checks)
-    return view("checks", rows, failed=failed, odd=len(warning_lines(checks)), checks=checks)
+    return view(
+        "checks", rows, failed=failed, odd=len(warning_lines(checks)) - failed, checks=checks
+    )
 
 
 def warning_lines(checks: Sequence[CheckResult]) -> list[str]:
-    """Return a line for each check that says what has no effect or could not be looked at."""
-    odd = [check for check in checks if check.status in (CheckStatus.WARNING, CheckStatus.UNKNOWN)]
+    """Return a line for each check that did not pass, or could not be looked at."""
+    odd = [check for check in checks if check.status is not CheckStatus.PASSED]
     return [f"{check.name.partition(':')[0]}: {check.detail}" for check in odd]
 
 
@@ -367,7 +372,7 @@ def still_open(plan: Plan, result: ApplyResult) -> Callout:
         plan: made again of what was reported as done; an empty one is the proof.
         result: the outcomes as they read back.
     """
-    left = [f"{_verb(change)} {change.id.namespace_name}" for change in plan.to_do]
+    left = [f"{_verb(change)} {change.id.name}" for change in plan.to_do]
     tone: Tone = "calm"
     if not result.is_dry_run:
         tone = "critical" if result.unfinished else "warning" if left else "good"
@@ -382,7 +387,7 @@ def _risks(plan: Plan, result: ApplyResult | None) -> list[Callout]:
     for change in _worst_first(plan):
         for risk in change.risks if not is_done or change.id in done else ():
             detail = with_names(risk.detail, plan.observed.principals)
-            found[risk.name][detail].append(change.id.namespace_name)
+            found[risk.name][detail].append(change.id.name)
     touched = sum(change.kind in TOUCHING and change.id in done for change in plan.changes)
     for risk in plan.plan_risks if touched or not is_done else ():
         found[risk.name][_sentence("touched", touched) if is_done else risk.detail] = []
@@ -468,5 +473,7 @@ def next_steps(record: Mapping[str, Any], run: str) -> str:
     if "approval" not in record["parameters"] or record["status"] == results.RunStatus.REFUSED:
         return ""
     told, is_dry = ApplyResult.of_record(record), is_dry_run(record)
-    has_written = any(item.outcome in WRITTEN_OUTCOMES for item in told.outcomes)
+    has_written = any(
+        item.outcome in WRITTEN_OUTCOMES and item.id.namespace_name for item in told.outcomes
+    )  # what is done to a cluster itself no undo takes back
     return _sentence("next", run, record, told, is_dry, is_waiting_plan(record), has_written)

@@ -15,8 +15,8 @@ from mnslib.run.parameters import check_parameters, read_parameter_file, read_pa
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-EXPECTED = ["20_onboard_namespace", "30_provision_in_bulk", "40_analyze_quota_utilization"]
-CHANGING = ["20_onboard_namespace", "30_provision_in_bulk"]
+CHANGING = ["10_prepare_cluster", "20_onboard_namespace", "30_provision_in_bulk"]
+EXPECTED = [*CHANGING, "40_analyze_quota_utilization"]
 TAGS = {
     "parameters", "setup", "check", "plan", "approve", "apply", "result", "decisions",
 }  # fmt: skip

@@ -280,3 +280,16 @@ def test_enforced_safeguards_change_pods_before_the_quota_sees_them(sandbox: Cli
     assert made["spec"]["containers"][0]["resources"] == least
     refused = sandbox.arm("PUT", place, {"properties": {"level": "Off"}}, version="2025-04-01")
     assert refused.status_code == 400
+
+
+def test_a_write_under_another_etag_or_of_a_cluster_that_is_there_is_refused_where_so_asked(
+    sandbox: Client,
+) -> None:
+    present = created(sandbox)
+    for headers, status in (
+        ({"If-None-Match": "*"}, 412),
+        ({"If-Match": "00000000-0000-0000-0000-000000000000"}, 412),
+        ({"If-Match": present["eTag"]}, 200),
+    ):
+        answer = sandbox.arm("PUT", NEW, make_cluster(), headers=headers)
+        assert answer.status_code == status

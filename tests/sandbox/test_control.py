@@ -37,7 +37,7 @@ def refusal(answer: Any) -> str:
         ("reset", {"clean": []}, "unknown 'clean'; there are clear"),
         ("world", {}, "the body needs either name or world"),
         ("world", {"name": "default", "world": {}}, "the body needs either"),
-        ("world", {"name": "../default"}, "no world named '../default'; there are default"),
+        ("world", {"name": "../default"}, "no world named '../default'; there are bare, default"),
         ("world", {"name": []}, "no world named []"),
         ("clock", {"seconds": -1}, "seconds must be a number from 0"),
         ("clock", {"seconds": 1e30}, "the clock ends in the year 2200"),

@@ -161,3 +161,14 @@ def test_mistakes_with_groups(
 ) -> None:
     path = f"/subscriptions/{TEST}/resourcegroups/{name}"
     assert code(resources(sandbox, "PUT", path, body)) == expected
+
+
+def test_the_world_bare_has_a_group_and_people_no_cluster_and_no_provider(sandbox: Client) -> None:
+    sandbox.control("POST", "world", {"name": "bare"})
+    assert resources(sandbox, "GET", PROVIDER).json()["registrationState"] == "NotRegistered"
+    group = f"/subscriptions/{PROD}/resourceGroups/rg-platform"
+    assert resources(sandbox, "GET", group).status_code == 200
+    clusters = f"/subscriptions/{PROD}/providers/Microsoft.ContainerService/managedClusters"
+    assert sandbox.arm("GET", clusters).json()["value"] == []
+    sandbox.control("POST", "world", {"name": "default"})
+    assert resources(sandbox, "GET", PROVIDER).json()["registrationState"] == "Registered"
