@@ -7,48 +7,38 @@ review that is made *as* somebody proves what that somebody may do.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from mnslib.models import Permission, RoleAssignment
 from mnslib.packaged import packaged
 from mnslib.resource_ids import ManagedNamespaceId
 
 _DATA = "Microsoft.ContainerService/managedClusters/"
-_VERBS = {"get": "read", "list": "read", "create": "write", "update": "write"}
-"""Source: kubeguard/guard, the authorizer of AKS: `getActionName`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Right:
-    """Something to be allowed: asked of the cluster as Kubernetes names it, or ARM's `action`.
+    """Something to be allowed.
 
     Attributes:
+        needed: the action that a role must allow.
+        asks: of the cluster, in an access review; empty where it is ARM that decides.
         is_of_cluster: asked for all namespaces, which a role at one of them never gives.
     """
 
     name: str
-    verb: str = ""
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    action: str = ""
-    is_of_cluster: bool = False
-
-    @property
-    def needed(self) -> str:
-        """The action that a role must allow: a data action of the cluster, or ARM's."""
-        kind = f"{self.group}/{self.resource}".lstrip("/")
-        verb = "exec/action" if self.subresource == "exec" else _VERBS.get(self.verb)
-        return self.action or f"{_DATA}{kind}/{verb}"
-
-    def review(self, namespace_name: str) -> dict[str, str]:
-        """Return what an access review asks of the cluster for it."""
-        names = ("verb", "group", "resource", "subresource")
-        where = {} if self.is_of_cluster else {"namespace": namespace_name}
-        return {name: getattr(self, name) for name in names} | where
+    needed: str
+    asks: Mapping[str, str] = field(hash=False)
+    is_of_cluster: bool
 
 
-RIGHTS = tuple(Right(name=name, **one) for name, one in packaged(__package__, "rights").items())
+def _right(name: str, said: Mapping[str, Any]) -> Right:
+    asks = said.get("asks", {})
+    return Right(name, f"{_DATA if asks else ''}{said['needs']}", asks, said.get("cluster", False))
+
+
+RIGHTS = tuple(_right(name, said) for name, said in packaged(__package__, "rights").items())
 """What is asked of each principal, in its order."""
 
 
@@ -95,7 +85,7 @@ def rights_of(
     own = [held for held in assignments if held.principal_id.lower() == principal_id.lower()]
     found = []
     for right in RIGHTS:
-        is_data = not right.action
+        is_data = bool(right.asks)
         by = [
             one
             for one in own
@@ -109,5 +99,5 @@ def rights_of(
 
 
 def _reaches(held: RoleAssignment, right: Right, namespace: ManagedNamespaceId) -> bool:
-    own = namespace.own_scopes[: 0 if right.is_of_cluster else 1 if right.action else 2]
+    own = namespace.own_scopes[: 0 if right.is_of_cluster else 2 if right.asks else 1]
     return namespace.is_below(held.scope) or held.scope.lower() in own

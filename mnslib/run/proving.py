@@ -131,9 +131,11 @@ def _reviewed(
                 return rights, proof.unasked("somebody_else", who=who[0])
             found, own = [], azure.role_assignments.permissions(str(id))
             for held in rights:
-                if held.right.action:
-                    is_allowed, said = any(one.allows(held.right.action) for one in own), ""
+                right, said = held.right, ""
+                where = {} if right.is_of_cluster else {"namespace": id.namespace_name}
+                if right.asks:
+                    is_allowed, said = kube.may(**right.asks, **where)
                 else:
-                    is_allowed, said = kube.may(**held.right.review(id.namespace_name))
+                    is_allowed = any(one.allows(right.needed) for one in own)
                 found.append(replace(held, proven=is_allowed, said=said))
             return found, _names(who[:1], target).get(who[0].lower(), who[0])
