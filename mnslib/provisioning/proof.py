@@ -141,7 +141,13 @@ def of_access(principal: str, rights: Sequence[Held], *, asked_as: str) -> Proof
     more = [held for held in asked if held.is_allowed is False and held.proven]
     why = "late" if late else "more" if more else "as_computed" if asked else "computed"
     names = ", ".join(held.right.name for held in late or more)
-    facts = {"principal": principal, "as": asked_as, "number": len(asked), "names": names}
+    facts = {
+        "principal": principal,
+        "about": principal,
+        "as": asked_as,
+        "number": len(asked),
+        "names": names,
+    }
     return _proof("access", why, late[0].said if late else "", **facts)
 
 
@@ -165,7 +171,7 @@ def unasked(why: str, **facts: str) -> str:
 
 def unread(problem: str, *keys: str) -> tuple[Proof, ...]:
     """Return that these are not provable, since nobody could be asked."""
-    return tuple(_proof(key, "unread", problem=problem, principal="") for key in keys)
+    return tuple(_proof(key, "unread", problem=problem, principal="the team") for key in keys)
 
 
 def _proof(key: str, why: str, said: str = "", **facts: Any) -> Proof:
@@ -176,5 +182,5 @@ def _proof(key: str, why: str, said: str = "", **facts: Any) -> Proof:
         state=state,
         why=words.format_map(facts),
         said=(said.partition(" is forbidden: ")[2] or said).rstrip("."),
-        about=facts.get("principal", ""),
+        about=facts.get("about", ""),
     )
