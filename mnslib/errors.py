@@ -307,17 +307,17 @@ NOT_SERVED = "not served by this cluster"
 """Of an API version that a cluster does not know, which it answers with 404."""
 
 
-def few_words(error: ArmError | KubeError) -> str:
+def few_words(error: MnsError) -> str:
     """Return why something could not be read, as a table has it; the error says it in full."""
     if isinstance(error, KubeUnreachableError):
         return "cluster not reachable"
     if isinstance(error, ArmUnreachableError):
         return "Azure not reachable"
-    if error.status in (401, 403):
+    status = getattr(error, "status", None)
+    if status in (401, 403):
         return "no permission"
-    if isinstance(error, KubeError) and error.status == 404:
-        return NOT_SERVED
-    return cut(str(error), LONGEST_REASON)
+    is_no_kind = isinstance(error, KubeError) and status == 404
+    return NOT_SERVED if is_no_kind else cut(str(error), LONGEST_REASON)
 
 
 class PrometheusError(MnsError):

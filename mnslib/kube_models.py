@@ -207,15 +207,13 @@ class NetworkPolicy:
     """A NetworkPolicy.
 
     Attributes:
-        directions: those that it filters: `Ingress`, `Egress`.
-        opens: those of them in which it lets everything through.
-        selects_all: whether it is about every pod of its namespace.
+        filters: `Ingress`, `Egress` where it filters every pod of its namespace.
+        opens: those directions in which it lets everything through.
     """
 
     namespace_name: str
     name: str
-    directions: tuple[str, ...]
-    selects_all: bool
+    filters: tuple[str, ...] = ()
     opens: tuple[str, ...] = ()
 
 

@@ -33,6 +33,10 @@ class AdoptionPolicy(StrEnum):
     ALWAYS = "Always"
 
 
+NOT_TAKEN = (None, AdoptionPolicy.NEVER)
+"""With these what exists already is not taken over."""
+
+
 class DeletePolicy(StrEnum):
     """Whether the Kubernetes namespace goes with the ARM resource."""
 
@@ -376,12 +380,6 @@ class NamespaceSpec:
     companion_quota: Mapping[str, str | None] = field(default_factory=dict)
     tier: str = ""
     when_new: "NamespaceSpec | None" = None
-
-    @property
-    def may_adopt(self) -> bool:
-        """Whether it takes over a Kubernetes namespace that is there already."""
-        is_said = self.adoption_policy not in (None, AdoptionPolicy.NEVER)
-        return is_said and self.ensure is Ensure.PRESENT
 
     @property
     def in_full(self) -> "NamespaceSpec":

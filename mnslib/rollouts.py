@@ -1,13 +1,6 @@
 """How many pods a rolling update wants beside those that are there: at once, and at the least.
 
 Pure: a workload as it was read in, counts out; whether they fit is asked elsewhere.
-
-    >>> from mnslib.kube_models import Pod, Workload
-    >>> pod = Pod(namespace_name="shop", name="web", phase="Pending")
-    >>> web = Workload(kind="Deployment", namespace_name="shop", name="web", replicas=4,
-    ...                template=pod, surge=1, unavailable=0, running=4)
-    >>> at_once(web), needed(web)
-    (1, 1)
 """
 
 from mnslib.kube_models import Workload

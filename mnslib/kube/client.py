@@ -65,9 +65,13 @@ _WORKLOADS: dict[Any, Callable[[Any], own.Workload]] = {
     batch_v1.CronJob: objects.cron_job,
     batch_v1.Job: objects.job,
 }
-_HTTP_ROUTE: Any = create_namespaced_resource(
-    "gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"
-)
+_ENTRANCES: dict[str, Any] = {
+    "services": core_v1.Service,
+    "ingresses": networking_v1.Ingress,
+    "http_routes": create_namespaced_resource(
+        "gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"
+    ),
+}
 _WRITTEN: dict[str, Any] = {
     "LimitRange": core_v1.LimitRange,
     "ResourceQuota": core_v1.ResourceQuota,
@@ -219,18 +223,14 @@ class KubeClient:
         kind = autoscaling_v2.HorizontalPodAutoscaler
         return self._read("autoscalers", kind, objects.autoscaler, namespace="*")
 
-    def services(self) -> list[own.Entrance]:
-        """Return the Services of all namespaces."""
-        return self._read("services", core_v1.Service, objects.service, namespace="*")
+    def entrances(self, kind: str) -> list[own.Entrance]:
+        """Return what leads into namespaces: `services`, `ingresses` or `http_routes`.
 
-    def ingresses(self) -> list[own.Entrance]:
-        """Return the Ingresses of all namespaces."""
-        return self._read("ingresses", networking_v1.Ingress, objects.ingress, namespace="*")
-
-    def http_routes(self) -> list[own.Entrance]:
-        """Return where HTTPRoutes lead to; status 404 where the cluster has no Gateway API."""
-        found = self._read("HTTP routes", _HTTP_ROUTE, objects.http_route, namespace="*")
-        return [entrance for entrances in found for entrance in entrances]
+        A cluster without the Gateway API answers the last with status 404.
+        """
+        what = kind.replace("_", " ")
+        found = self._read(what, _ENTRANCES[kind], objects.entrances, namespace="*")
+        return [one for of_item in found for one in of_item]
 
     def network_policies(self, namespace: str = "*") -> list[own.NetworkPolicy]:
         """Return the NetworkPolicies of one namespace, or of all."""

@@ -309,49 +309,42 @@ def autoscaler(item: Any) -> own.Autoscaler:
     )
 
 
-def service(item: Any) -> own.Entrance:
-    """Return a Service as a way in. Source: core/v1, ServiceSpec: the type is ClusterIP at first"""
-    metadata, kind = item.metadata, item.spec.type or "ClusterIP"
-    return own.Entrance(kind=kind, namespace_name=metadata.namespace, name=metadata.name)
+def entrances(item: Any) -> list[own.Entrance]:
+    """Return where a Service, an Ingress or an HTTPRoute leads to; a route's Gateway is elsewhere.
 
-
-def ingress(item: Any) -> own.Entrance:
-    """Return an Ingress, which leads to Services of its own namespace."""
-    metadata = item.metadata
-    return own.Entrance(kind="Ingress", namespace_name=metadata.namespace, name=metadata.name)
-
-
-def http_route(item: Any) -> list[own.Entrance]:
-    """Return, for each namespace that a route leads to from a Gateway elsewhere, a way in.
-
-    Source: Gateway API, `parentRefs` and `backendRefs`: without a namespace, the route's own.
+    Source: core/v1, ServiceSpec, a type that is not said; Gateway API, `parentRefs` and
+    `backendRefs`: without a namespace, the route's own.
     """
-    home, name, spec = item.metadata.namespace, item.metadata.name, item["spec"]
+    home, name, spec = item.metadata.namespace, item.metadata.name, item.spec
+    if type(item).__name__ != "HTTPRoute":
+        kind = getattr(spec, "type", "Ingress") or "ClusterIP"
+        return [own.Entrance(kind=kind, namespace_name=home, name=name)]
     gateways = {ref.get("namespace") or home for ref in spec.get("parentRefs") or ()}
     backends = [ref for rule in spec.get("rules") or () for ref in rule.get("backendRefs") or ()]
-    names = {ref.get("namespace") or home: "" for ref in backends}
-    names |= {other: f"{home}/" for other in names.keys() - {home}}
     return [
-        own.Entrance(kind="HTTPRoute", namespace_name=target, name=f"{names[target]}{name}")
-        for target in sorted(names)
-        if gateways - {target}
+        own.Entrance(
+            kind="HTTPRoute", namespace_name=one, name=name if one == home else f"{home}/{name}"
+        )
+        for one in sorted({ref.get("namespace") or home for ref in backends})
+        if gateways - {one}
     ]
 
 
 def network_policy(item: Any) -> own.NetworkPolicy:
     """Return a NetworkPolicy. Source: networking/v1, `policyTypes`, of one that names none."""
     spec, selector = item.spec, item.spec.podSelector
+    is_of_all = not (selector and (selector.matchLabels or selector.matchExpressions))
     kinds = spec.policyTypes or ["Ingress", *(["Egress"] if spec.egress else [])]
+    rules = {"Ingress": spec.ingress or (), "Egress": spec.egress or ()}
     return own.NetworkPolicy(
         namespace_name=item.metadata.namespace,
         name=item.metadata.name,
-        directions=tuple(kinds),
+        filters=tuple(kinds if is_of_all else ()),
         opens=tuple(
-            direction
-            for direction, rules in (("Ingress", spec.ingress), ("Egress", spec.egress))
-            if any(not any(msgspec.to_builtins(rule).values()) for rule in rules or ())
+            way
+            for way, of in rules.items()
+            if any(not any(msgspec.to_builtins(rule).values()) for rule in of)
         ),
-        selects_all=not (selector and (selector.matchLabels or selector.matchExpressions)),
     )
 
 

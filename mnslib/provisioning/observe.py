@@ -13,24 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from functools import cache, cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mnslib import errors, models
 from mnslib.errors import ArmForbiddenError, ArmNotFoundError, KubeError, MnsError, nearest
-from mnslib.kube_models import (
-    Autoscaler,
-    Entrance,
-    KubernetesNamespace,
-    LimitRange,
-    NetworkPolicy,
-    Node,
-    Pod,
-    QuotaStatus,
-    Workload,
-)
+from mnslib.kube_models import KubernetesNamespace, LimitRange, Node, Pod, QuotaStatus
 from mnslib.models import ROLE_NAMES, AccessGrant, ManagedCluster, ManagedNamespace, RoleAssignment
 from mnslib.provisioning import companions
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
@@ -45,7 +34,9 @@ Missing = tuple[str, tuple[str, str]]
 """The part of a cluster's id that names what is not there; why, and what is meant, if anything."""
 
 ENTRANCES = ("services", "ingresses", "http_routes")
-"""What `Inside.entrances` are made from."""
+"""Kinds of what leads traffic into namespaces."""
+
+_INSIDE = ("workloads", "autoscalers", "limit_ranges", "overheads", "network_policies")
 
 READERS = 8
 """Clusters read side by side; our choice: the service's buckets, not threads, are the limit."""
@@ -84,37 +75,14 @@ class KubernetesView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
-    """What else is to be known of a cluster where a namespace would be taken over.
-
-    Attributes:
-        overheads: what a pod of a RuntimeClass takes besides, by its name.
-        unguarded: namespaces that enforced Deployment Safeguards leave out; None without them.
-        roles: the role assignments at the older scope of the namespaces that would be taken over.
-        unread: of what could not be read, why, by the name of its field, of a kind of entrance
-            (`services`, `ingresses`, `http_routes`), or `safeguards`.
-        set_apart: as in `KubernetesView`.
-    """
-
-    workloads: tuple[Workload, ...] = ()
-    autoscalers: tuple[Autoscaler, ...] = ()
-    limit_ranges: tuple[LimitRange, ...] = ()
-    overheads: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
-    entrances: tuple[Entrance, ...] = ()
-    network_policies: tuple[NetworkPolicy, ...] = ()
-    unguarded: Sequence[str] | None = None
-    roles: tuple[RoleAssignment, ...] = ()
-    unread: Mapping[str, str] = field(default_factory=dict)
-    set_apart: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedCluster:
     """One cluster: its ARM object, its managed namespaces by lower-case name, what runs on it.
 
     Attributes:
         kubernetes: None where the API was not asked or did not answer; the reason says which.
-        inside: None where no namespace would be taken over.
+        inside: where a namespace would be taken over, by kind, what else is there, or the error
+            that reading it met: what `KubeClient` lists by that name, the namespaces that
+            `safeguards` leave out (None without them), and the `roles` assigned at older scopes.
     """
 
     cluster: ManagedCluster
@@ -122,7 +90,7 @@ class ObservedCluster:
     read_utc: str
     kubernetes: KubernetesView | None = None
     kubernetes_unknown: str = "not read"
-    inside: Inside | None = None
+    inside: Mapping[str, Any] = field(default_factory=dict)
 
     def find(self, target: ManagedNamespaceId) -> ManagedNamespace | None:
         """Return the managed namespace as read, None if there is none."""
@@ -259,7 +227,7 @@ def observe(
         kube_for=kube_for,
         now=now,
         known=clusters,
-        may_adopt=frozenset(s.id for s in wanted if s.in_full.may_adopt),
+        may_adopt={s.id for s in wanted if s.in_full.adoption_policy not in models.NOT_TAKEN},
         companions_of=asked,
     )
     for error in found.values():
@@ -319,7 +287,11 @@ def observe_clusters(
                 for one in targets[target]
                 if one in may_adopt and view is not None and view.is_unmanaged(one.namespace_name)
             }
-            inside = _inside(cluster, taken, azure, kube_for) if taken and kube_for else None
+            inside = {}
+            if view is not None and taken and kube_for is not None:
+                kube = kube_for(cluster)
+                inside = _inside(target, azure, kube, taken)
+                view = replace(view, set_apart=_apart(kube))
         except MnsError as error:
             return error
         return ObservedCluster(
@@ -410,58 +382,30 @@ def _kubernetes(
             limit_ranges=tuple(kube.limit_ranges()) if companions_of else None,
             lacking=frozenset(_lacking(companions_of, kube)),
         )
-        apart = tuple(one for found in kube.set_apart.values() for one in found)
-        return replace(view, set_apart=apart), ""
+        return replace(view, set_apart=_apart(kube)), ""
     except (KubeError, ArmForbiddenError, errors.ArmConflictError) as error:  # 409: locked, busy
         return None, str(error)
 
 
+def _apart(kube: KubeClient) -> tuple[str, ...]:
+    return tuple(one for found in kube.set_apart.values() for one in found)
+
+
 def _inside(
-    cluster: ManagedCluster,
-    old_scopes: Set[str],
-    azure: AzureClient,
-    kube_for: Callable[[ManagedCluster], KubeClient],
-) -> Inside:
-    """Return what is in namespaces that would be taken over; what may not be read spoils no other.
+    cluster: ClusterId, azure: AzureClient, kube: KubeClient, old_scopes: Set[str]
+) -> dict[str, Any]:
+    """Return what is in namespaces that would be taken over, as `ObservedCluster.inside` has it.
 
-    The lists are of the whole cluster, side by side: a route may lead to it from anywhere.
+    The lists are of the whole cluster, for a route may lead to it from anywhere.
     """
-    kube = kube_for(cluster)
-    reads: dict[str, Callable[[], Any]] = {
-        "workloads": kube.workloads,
-        "autoscalers": kube.autoscalers,
-        "limit_ranges": kube.limit_ranges,
-        "overheads": kube.overheads,
-        "services": kube.services,
-        "ingresses": kube.ingresses,
-        "http_routes": kube.http_routes,
-        "network_policies": kube.network_policies,
-        "safeguards": lambda: azure.managed_clusters.guarded_except(cluster.id),
-        "roles": lambda: [
-            held
-            for held in azure.role_assignments.list_for_subscription(cluster.id.subscription_id)
-            if held.scope.lower() in old_scopes
-        ],
-    }
-    unread: dict[str, str] = {}
-
-    def read(kind: str) -> Any:
-        try:
-            return reads[kind]()
-        except (KubeError, errors.ArmError) as error:
-            unread[kind] = errors.few_words(error)
-            return ()
-
-    with Readers(max_workers=READERS) as pool:
-        found = dict(zip(reads, pool.map(read, reads), strict=True))
-    unguarded = found.pop("safeguards")
-    return Inside(
-        entrances=tuple(one for kind in ENTRANCES for one in found.pop(kind)),
-        overheads=dict(found.pop("overheads")),
-        unguarded=None if "safeguards" in unread else unguarded,
-        unread=unread,
-        set_apart=tuple(one for apart in kube.set_apart.values() for one in apart),
-        **{kind: tuple(values) for kind, values in found.items()},
+    assignments = partial(azure.role_assignments.list_for_subscription, cluster.subscription_id)
+    return _side_by_side(
+        {
+            **{kind: getattr(kube, kind) for kind in _INSIDE},
+            **{kind: partial(kube.entrances, kind) for kind in ENTRANCES},
+            "safeguards": partial(azure.managed_clusters.guarded_except, cluster),
+            "roles": lambda: [one for one in assignments() if one.scope.lower() in old_scopes],
+        }
     )
 
 
@@ -497,8 +441,7 @@ def observe_ground(
     }
     if not isinstance(cluster, ArmNotFoundError):
         asks["missing"], asks["region"] = lambda: ("", ("", "")), str
-    with Readers(max_workers=READERS) as pool:
-        read = dict(zip(asks, pool.map(_answer, asks.values()), strict=True))
+    read = _side_by_side(asks)
     for above, kind in itertools.pairwise(scopes):
         if isinstance(read[kind], ArmNotFoundError):  # not made yet: it will inherit
             read[kind], scopes[kind] = read[above], scopes[above]
@@ -513,6 +456,12 @@ def observe_ground(
         assignments=read["assignments"],
         rights={kind: (scope, read[kind]) for kind, scope in scopes.items()},
     )
+
+
+def _side_by_side(asks: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Return the answer to each question, or the error that it met."""
+    with Readers(max_workers=READERS) as pool:
+        return dict(zip(asks, pool.map(_answer, asks.values()), strict=True))
 
 
 def _answer(ask: Callable[[], Any]) -> Any:

@@ -4,6 +4,7 @@ What could not be looked at counts as a risk, with the reason: unknown is not sa
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
@@ -15,7 +16,7 @@ from mnslib.errors import ConfigError
 from mnslib.kube_models import QuotaStatus
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ROLE_NAMES, ManagedNamespace, NetworkRule
 from mnslib.pods import total_charge
-from mnslib.provisioning.adoption import Line, blocks, impact, smallest_quota, takes_over
+from mnslib.provisioning.adoption import State, impact, smallest_quota
 from mnslib.provisioning.changes import Change, FieldDifference, Risk, RiskName, words
 from mnslib.provisioning.observe import KubernetesView, ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, ZERO, amount_text, two_readings
@@ -93,11 +94,8 @@ _Carried = Iterator[tuple[str, dict[str, str]]]
 
 def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
     kind, after = change.kind, change.after
-    may_adopt = after is not None and after.adoption_policy not in (
-        None,
-        models.AdoptionPolicy.NEVER,
-    )
-    if takes_over(change, cluster):
+    may_adopt = after is not None and after.adoption_policy not in models.NOT_TAKEN
+    if kind is ChangeKind.ADOPT or (may_adopt and _is_not_yet_taken(change, cluster)):
         yield "adoption", {"pods": _pods(change, cluster)}
         yield from _blocked(change, cluster)
     elif kind is ChangeKind.CREATE and cluster.kubernetes is None and may_adopt:
@@ -133,28 +131,30 @@ def _carried(change: Change, cluster: ObservedCluster) -> _Carried:
         yield "access-kept" if kept else "access-removed", facts
 
 
+def _is_not_yet_taken(change: Change, cluster: ObservedCluster) -> bool:
+    """Return whether a creation that failed has left what is on the cluster to the next write."""
+    if change.before is None or change.before.provisioning_state not in ("Failed", "Canceled"):
+        return False
+    seen = cluster.on_cluster(change.id)
+    return seen is not None and seen.labels.get(models.MANAGED_LABEL) != "true"
+
+
 def _blocked(change: Change, cluster: ObservedCluster) -> _Carried:
     """Yield what a takeover stops; under IfIdentical nothing changes, or it is refused."""
     if change.after is None or change.after.adoption_policy is not models.AdoptionPolicy.ALWAYS:
         return
-    found = impact(change, cluster)
-    least = [
-        f"{name} {models.format_quota_value(name, amount)}"
-        for name, amount in smallest_quota(found).items()
-    ]
-    for risk, lines in blocks(found).items():
-        told = [words("impact")[line.rule].format_map(_texts(line)) for line in lines[:MOST_TOLD]]
-        more = [f"{len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
-        yield risk, {"stops": "; ".join([*told, *more]), "smallest": ", ".join(least)}
-
-
-def _texts(line: Line) -> dict[str, str]:
-    """Return the facts of a line as its words take them."""
-    found = {"subject": RESOURCE_WORDS.get(line.subject, line.subject)}
-    for name, value in line.facts.items():
-        text = amount_text(line.subject, value) if isinstance(value, Decimal) else str(value)
-        found[name] = ", ".join(value) if isinstance(value, list) else text
-    return found
+    lines, found = impact(change, cluster), defaultdict[str, list[str]](list)
+    for line in lines:
+        if line.state is State.BLOCK:
+            said = words("impact")[line.rule]
+            found[said["risk"]].append(
+                said["says"].format(**{"subject": line.subject, **line.facts})
+            )
+    smallest = smallest_quota(lines).items()
+    least = ", ".join(f"{n} {models.format_quota_value(n, amount)}" for n, amount in smallest)
+    for risk, told in found.items():
+        more = [f"{len(told) - MOST_TOLD} more"] if len(told) > MOST_TOLD else []
+        yield risk, {"stops": "; ".join([*told[:MOST_TOLD], *more]), "smallest": least}
 
 
 def _owners(change: Change, cluster: ObservedCluster) -> _Carried:

@@ -26,7 +26,7 @@ from mnslib.models import (
     Principal,
     PrincipalType,
 )
-from mnslib.provisioning.adoption import State, blocks, impact, smallest_quota
+from mnslib.provisioning.adoption import State, impact, smallest_quota
 from mnslib.provisioning.approval import Approval, to_go_ahead
 from mnslib.provisioning.changes import Change, FieldDifference
 from mnslib.provisioning.observe import ObservedState
@@ -205,35 +205,28 @@ def adoption_table(plan: Plan) -> Table:
 
     Of each namespace a line for all of it, then its lines, those alike that are OK as one.
     """
-    clusters = short_names({change.id.cluster for change in plan.to_do})
-    worst = list(State)
+    clusters, worst = short_names({change.id.cluster for change in plan.to_do}), list(State)
     found = []
     for change in plan.to_do:
-        lines = list(impact(change, plan.observed.clusters[change.id.cluster]))
+        lines = impact(change, plan.observed.clusters[change.id.cluster])
         lines.sort(key=lambda line: worst.index(line.state))
         found += [(change, lines)] if lines else []
     rows: list[dict[str, Any]] = []
     for change, lines in sorted(found, key=lambda one: worst.index(one[1][0].state)):
-        place = _place(change.id, clusters) | {"line": ""}
-        hard = change.after.quota if change.after else {}
-        smallest = smallest_quota(lines).items()
-        least = [(name, models.format_quota_value(name, amount)) for name, amount in smallest]
-        whole = {"rule": "", "state": lines[0].state.value, "smallest": least}
-        states = Counter(line.state for line in lines)
-        helpless = sum(line.state is State.BLOCK and not line.needs for line in lines)
-        rows.append(place | whole | {"what": _said("impact_of_all", states, helpless)})
-        same = groupby(lines, lambda line: (line.rule, line.state, line.state is State.OK or line))
-        for (rule, state, _), alike in same:
-            of = [*alike]
-            needs = {} if state is not State.BLOCK else of[0].needs
-            short = [
-                (name, models.format_quota_value(name, models.whole_quota_value(name, amount)))
-                for name, amount in needs.items()
-                if amount > hard[name]
+        alike = groupby(lines, lambda line: line if line.state is not State.OK else line.rule)
+        for of in (lines, *(list(same) for _, same in alike)):
+            first, is_whole = of[0], of is lines
+            is_short = first.state is State.BLOCK and first.needs
+            least = [
+                (name, models.format_quota_value(name, amount))
+                for name, amount in smallest_quota(of if is_whole or is_short else ()).items()
+                if is_whole or (change.after and amount > change.after.quota[name])
             ]
-            row = {"rule": rule.value, "state": state.value, "smallest": short}
-            rows.append(place | row | {"what": _said("impact", rule.value, state.value, of)})
-    return view("adoption", rows, total=len(rows), blocked=any(blocks(of) for _, of in found))
+            row = {"rule": "" if is_whole else first.rule, "state": first.state.value, "line": ""}
+            row["what"] = _said("impact_of_all" if is_whole else "impact", of)
+            rows.append(_place(change.id, clusters) | row | {"smallest": least})
+    blocked = any(lines[0].state is State.BLOCK for _, lines in found)
+    return view("adoption", rows, total=len(rows), blocked=blocked)
 
 
 def _verb(change: Change) -> str:

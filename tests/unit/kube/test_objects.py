@@ -290,12 +290,12 @@ def test_no_secret_that_a_refusal_quotes_is_kept(api_server: ApiServer, make_cli
 def test_services_and_ingresses_are_ways_in(api_server: ApiServer, make_client: Make) -> None:
     services = [make_item("web", spec={"type": "LoadBalancer"}), make_item("inner", spec={})]
     api_server.answer(200, make_list(*services))
-    assert make_client().services() == [
+    assert make_client().entrances("services") == [
         Entrance(kind="LoadBalancer", namespace_name="shop", name="web"),
         Entrance(kind="ClusterIP", namespace_name="shop", name="inner"),
     ]
     api_server.answer(200, make_list(make_item("web", spec={"rules": []})))
-    assert make_client().ingresses() == [
+    assert make_client().entrances("ingresses") == [
         Entrance(kind="Ingress", namespace_name="shop", name="web")
     ]
 
@@ -318,7 +318,7 @@ def test_a_route_leads_to_each_namespace_that_its_gateway_is_not_in(
             route("of-both", ["", "gateways"], [""]),
         ),
     )
-    assert [(one.namespace_name, one.name) for one in make_client().http_routes()] == [
+    assert [(one.namespace_name, one.name) for one in make_client().entrances("http_routes")] == [
         ("shop", "from-elsewhere"),
         ("crm", "shop/to-others"),
         ("docs", "shop/to-others"),
@@ -330,34 +330,34 @@ def test_a_route_leads_to_each_namespace_that_its_gateway_is_not_in(
 def test_an_odd_route_is_set_apart(api_server: ApiServer, make_client: Make) -> None:
     client = make_client()
     api_server.answer(200, make_list(make_item("odd", spec=None)))
-    assert client.http_routes() == []
+    assert client.entrances("http_routes") == []
     (told,) = client.set_apart["HTTPRoute"]
     assert told.startswith("HTTPRoute shop/odd (")
 
 
 @pytest.mark.parametrize(
-    ("spec", "directions", "opens", "selects_all"),
+    ("spec", "filters", "opens"),
     [
-        ({"podSelector": {}}, ("Ingress",), (), True),
-        ({"podSelector": {}, "egress": [{}]}, ("Ingress", "Egress"), ("Egress",), True),
-        ({"podSelector": {}, "policyTypes": ["Egress"]}, ("Egress",), (), True),
-        ({"podSelector": {"matchLabels": {"a": "b"}}}, ("Ingress",), (), False),
+        ({"podSelector": {}}, ("Ingress",), ()),
+        ({"podSelector": {}, "egress": [{}]}, ("Ingress", "Egress"), ("Egress",)),
+        ({"podSelector": {}, "policyTypes": ["Egress"]}, ("Egress",), ()),
+        ({"podSelector": {"matchLabels": {"a": "b"}}}, (), ()),
         (
             {"podSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
-            ("Ingress",), (), False,
+            (), (),
         ),
-        ({"podSelector": {}, "ingress": [{}]}, ("Ingress",), ("Ingress",), True),
-        ({"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}, ("Ingress",), (), True),
-        ({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}, ("Ingress",), (), True),
+        ({"podSelector": {}, "ingress": [{}]}, ("Ingress",), ("Ingress",)),
+        ({"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}, ("Ingress",), ()),
+        ({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]}, ("Ingress",), ()),
     ],
 )  # fmt: skip
 def test_a_network_policy_says_whom_it_filters_and_what_it_lets_through(
-    api_server: ApiServer, make_client: Make, spec: dict[str, Any], directions: tuple[str, ...],
-    opens: tuple[str, ...], selects_all: bool,
+    api_server: ApiServer, make_client: Make, spec: dict[str, Any], filters: tuple[str, ...],
+    opens: tuple[str, ...],
 ) -> None:  # fmt: skip
     api_server.answer(200, make_list(make_item("own", spec=spec)))
     (found,) = make_client().network_policies()
-    assert (found.directions, found.opens, found.selects_all) == (directions, opens, selects_all)
+    assert (found.filters, found.opens) == (filters, opens)
 
 
 def test_an_api_that_is_not_served_is_a_refusal_with_its_status(

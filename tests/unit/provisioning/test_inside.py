@@ -15,8 +15,8 @@ from mnslib.errors import (
     few_words,
 )
 from mnslib.kube_models import Entrance, KubernetesNamespace, LimitRange
-from mnslib.models import MANAGED_LABEL, AdoptionPolicy, Ensure
-from mnslib.provisioning.observe import Inside, observe
+from mnslib.models import MANAGED_LABEL, AdoptionPolicy
+from mnslib.provisioning.observe import observe
 
 from .factories import (
     CLUSTER,
@@ -30,8 +30,8 @@ from .factories import (
 )
 
 ADMIN = "3498e952-d568-435e-9b2c-8d77e338d7f7"
-LISTS = ("workloads", "autoscalers", "limit_ranges", "services", "ingresses", "http_routes",
-         "network_policies")  # fmt: skip
+LISTS = ("workloads", "autoscalers", "limit_ranges", "network_policies")
+WAYS = ("services", "ingresses", "http_routes")
 
 
 class FakeKube:
@@ -39,21 +39,21 @@ class FakeKube:
 
     def __init__(self, **answers):
         self.set_apart = {"Pod": ["Pod old/odd (?)"]}
-        self.answers = {name: [] for name in (*LISTS, "resource_quotas", "nodes", "pods")}
+        self.answers = {name: [] for name in (*LISTS, *WAYS, "resource_quotas", "nodes", "pods")}
         ours = KubernetesNamespace(name="ours", labels={MANAGED_LABEL: "true"})
         self.answers |= {"overheads": {}, "namespaces": [KubernetesNamespace(name="old"), ours]}
         self.answers |= answers
         self.asked = []
 
     def __getattr__(self, name):
-        def read():
-            self.asked.append(name)
-            found = self.answers[name]
-            if isinstance(found, Exception):
-                raise found
-            return found
+        return lambda: self.entrances(name)
 
-        return read
+    def entrances(self, name):
+        self.asked.append(name)
+        found = self.answers[name]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 class Azure(FakeAzure):
@@ -86,7 +86,6 @@ ALWAYS = {"adoption_policy": AdoptionPolicy.ALWAYS}
         (make_spec("old", adoption_policy=AdoptionPolicy.IF_IDENTICAL), [], True),
         (make_spec("old"), [], False),  # which is refused
         (make_spec("old", adoption_policy=AdoptionPolicy.NEVER), [], False),
-        (make_spec("old", ensure=Ensure.ABSENT, **ALWAYS), [], False),
         (make_spec("new", **ALWAYS), [], False),
         (make_spec("ours", **ALWAYS), [make_namespace("ours")], False),
         (make_spec("old", when_new=make_spec("old", **ALWAYS)), [], True),
@@ -95,7 +94,7 @@ ALWAYS = {"adoption_policy": AdoptionPolicy.ALWAYS}
 def test_it_is_read_where_something_would_be_taken_over_and_nowhere_else(spec, managed, is_read):
     kube = FakeKube()
     found = inside(spec, kube, Azure(*managed))
-    assert (found is not None, "workloads" in kube.asked) == (is_read, is_read)
+    assert (found != {}, "workloads" in kube.asked) == (is_read, is_read)
 
 
 def test_all_that_is_read_is_kept():
@@ -108,30 +107,34 @@ def test_all_that_is_read_is_kept():
     azure = Azure(guards=["kube-system"])
     old = make_assignment(f"{CLUSTER}/NAMESPACES/old", GROUP, ADMIN)
     azure.assignments = [old, replace(old, scope=f"{CLUSTER}/namespaces/other")]
-    assert inside(make_spec("old", **ALWAYS), kube, azure) == Inside(
-        entrances=tuple(entrances), limit_ranges=(gives,), overheads={"kata": {}},
-        unguarded=["kube-system"], roles=(old,), set_apart=("Pod old/odd (?)",),
-    )  # fmt: skip
-    assert sorted(kube.asked[4:]) == sorted((*LISTS, "overheads"))
+    assert inside(make_spec("old", **ALWAYS), kube, azure) == {
+        "workloads": [], "autoscalers": [], "limit_ranges": [gives], "overheads": {"kata": {}},
+        "network_policies": [], "services": entrances[:1], "ingresses": entrances[1:2],
+        "http_routes": entrances[2:], "safeguards": ["kube-system"], "roles": [old],
+    }  # fmt: skip
+    assert sorted(kube.asked[4:]) == sorted((*LISTS, *WAYS, "overheads"))
 
 
-def test_what_may_not_be_read_has_its_reason_and_the_rest_is_kept():
-    gives = LimitRange(namespace_name="old", name="gives")
-    kube = FakeKube(
-        limit_ranges=[gives],
-        workloads=KubeError("no", status=403),
-        http_routes=KubeError("no", status=404),
-        overheads=KubeUnreachableError("no answer"),
-    )
-    found = inside(
-        make_spec("old", **ALWAYS), kube, Azure(guards=ArmForbiddenError("no", status=403))
-    )
-    assert found == Inside(
-        limit_ranges=(gives,),
-        unread={"workloads": "no permission", "http_routes": NOT_SERVED,
-                "overheads": "cluster not reachable", "safeguards": "no permission"},
-        set_apart=("Pod old/odd (?)",),
-    )  # fmt: skip
+def test_what_may_not_be_read_has_its_error_and_the_rest_is_kept():
+    errors = {
+        "workloads": KubeError("no", status=403),
+        "http_routes": KubeError("no", status=404),
+        "overheads": KubeUnreachableError("no answer"),
+    }
+    guards = ArmForbiddenError("no", status=403)
+    found = inside(make_spec("old", **ALWAYS), FakeKube(**errors), Azure(guards=guards))
+    met = {kind: one for kind, one in found.items() if isinstance(one, Exception)}
+    assert met == errors | {"safeguards": guards}
+    assert {kind: few_words(one) for kind, one in met.items()} == {
+        "workloads": "no permission", "http_routes": NOT_SERVED,
+        "overheads": "cluster not reachable", "safeguards": "no permission",
+    }  # fmt: skip
+
+
+def test_an_object_that_cannot_be_read_is_told_of():
+    observed = observe([make_spec("old", **ALWAYS)], azure=Azure(), now=now,
+                       kube_for=lambda _: FakeKube())  # fmt: skip
+    assert observed.clusters[CLUSTER].kubernetes.set_apart == ("Pod old/odd (?)",)
 
 
 def test_why_something_could_not_be_read_is_said_in_few_words():

@@ -18,7 +18,7 @@ from tests.unit.provisioning.factories import (
     make_observed,
     make_spec,
 )
-from tests.unit.provisioning.test_adoption import ADMIN, ROOM, SHOP, make_workload, world
+from tests.unit.provisioning.test_adoption import ADMIN, REFUSED, ROOM, SHOP, make_workload, world
 
 OPEN = dict.fromkeys(("ingress_policy", "egress_policy"), NetworkRule.ALLOW_ALL)
 SAME = dict.fromkeys(OPEN, NetworkRule.ALLOW_SAME_NAMESPACE)
@@ -67,7 +67,7 @@ def test_what_is_ok_alike_is_one_line():
         "values that a quota demands": "every container says all four",
         "pods that start anew": "Deployment web starts 4 of 4, Deployment api starts 1 of 1",
         "updates": "Deployment web, Deployment api: at once",
-        "what Always replaces": "nothing that is there",
+        "what differs or is replaced": "nothing",
         "traffic that comes in": "AllowAll lets everything through",
         "traffic that goes out": "AllowAll lets everything through",
         "roles at the older scope": "none",
@@ -84,9 +84,7 @@ SCALER = Autoscaler(namespace_name=SHOP, name="web", workload_kind="Deployment",
 INGRESS = Entrance(kind="Ingress", namespace_name=SHOP, name="web")
 INNER = Entrance(kind="ClusterIP", namespace_name=SHOP, name="web")
 OWN = QuotaStatus(namespace_name=SHOP, name="team-quota", hard={}, used={})
-POLICY = NetworkPolicy(
-    namespace_name=SHOP, name="own", directions=("Ingress", "Egress"), selects_all=True
-)
+POLICY = NetworkPolicy(namespace_name=SHOP, name="own", filters=("Ingress", "Egress"))
 ROLE = make_assignment(f"{CLUSTER}/namespaces/{SHOP}", GROUP, ADMIN)
 
 
@@ -96,22 +94,18 @@ ROLE = make_assignment(f"{CLUSTER}/namespaces/{SHOP}", GROUP, ADMIN)
         ({"autoscalers": (SCALER,)}, {},
          ("autoscalers", "✕ BLOCK", "Deployment web reaches 16 of 40")),
         ({"autoscalers": (replace(SCALER, workload_name="gone"),)}, {},
-         ("autoscalers", "? unknown", "unknown (Deployment gone): its workload was not found")),
-        ({"quotas": (OWN,)}, {},
-         ("quotas of its own", "! WARN", "team-quota stays and counts as well")),
-        ({"quotas": (OWN, replace(OWN, name="b"))}, {},
-         ("quotas of its own", "! WARN", "b and team-quota stay and count as well")),
+         ("autoscalers", "? unknown", "unknown (Deployment gone): not found")),
         ({}, {"labels": {"a": "b"}, "adoption_policy": AdoptionPolicy.IF_IDENTICAL},
-         ("what IfIdentical compares", "! WARN", "refused where it compares these, which differ: "
-          "labels[a], defaultresourcequota and defaultnetworkpolicy")),
+         ("what differs or is replaced", "! WARN", "IfIdentical is refused where it compares "
+          "these, which differ: labels[a], defaultresourcequota and defaultnetworkpolicy")),
         ({"labels": {"a": "c"}}, {"labels": {"a": "b"}},
-         ("what Always replaces", "! WARN", "labels[a]")),
-        ({"entrances": (INGRESS,)}, SAME,
+         ("what differs or is replaced", "! WARN", "Always replaces labels[a]")),
+        ({"services": (INGRESS,)}, SAME,
          ("traffic that comes in", "✕ BLOCK", "AllowSameNamespace cuts off Ingress web")),
-        ({"entrances": (INGRESS,), "engine": None}, SAME,
+        ({"services": (INGRESS,), "engine": None}, SAME,
          ("traffic that comes in", "! WARN", "AllowSameNamespace cuts off Ingress web, once the "
           "cluster has a network policy engine")),
-        ({"entrances": (INNER,)}, SAME,
+        ({"services": (INNER,)}, SAME,
          ("traffic that comes in", "! WARN", "ClusterIP web: AllowSameNamespace cuts off callers "
           "in other namespaces; whether there are any is not seen")),
         ({}, SAME, ("traffic that comes in", "✓ OK",
@@ -124,7 +118,7 @@ ROLE = make_assignment(f"{CLUSTER}/namespaces/{SHOP}", GROUP, ADMIN)
         ({"roles": (ROLE,)}, {},
          ("roles at the older scope", "! WARN", f"Group {GROUP}: what is assigned at "
           f"{ROLE.scope.lower()} goes on to count")),
-        ({"unread": {"http_routes": "no permission"}}, SAME,
+        ({"http_routes": REFUSED}, SAME,
          ("traffic that comes in", "? unknown", "unknown (http routes): no permission")),
         ({"apart": ("CronJob shop/odd (?)",)}, {},
          ("objects that could not be read", "? unknown", "unknown: CronJob shop/odd (?)")),
@@ -146,7 +140,7 @@ def test_an_update_in_steps_and_a_namespace_where_nothing_runs():
             "limits.memory": 64 * 2**30}  # fmt: skip
     held = replace(OWN, name="defaultresourcequota", hard=hard)
     there = world(quotas=(held,), network_policies=(policy,))
-    assert ("what IfIdentical compares", "✓ OK", "nothing differs") in said(there, **same)
+    assert ("what differs or is replaced", "✓ OK", "nothing") in said(there, **same)
 
 
 def test_nothing_adopted_is_one_sentence():
@@ -156,7 +150,7 @@ def test_nothing_adopted_is_one_sentence():
 
 def test_no_name_from_outside_acts_in_the_table():
     hostile = "<b>\x1b[31m"
-    there = world(make_workload(hostile), entrances=(replace(INGRESS, name=hostile),))
+    there = world(make_workload(hostile), services=(replace(INGRESS, name=hostile),))
     table = shown(there, **SAME)
     html = table._repr_html_()
     assert "&lt;b&gt;" in html
