@@ -19,6 +19,7 @@ from mnslib.errors import MnsError, few_words
 from mnslib.kube_models import Pod, QuotaStatus, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, AdoptionPolicy, NetworkRule
 from mnslib.pods import charge, total_charge, unsaid, with_defaults
+from mnslib.provisioning import companions
 from mnslib.provisioning.changes import Change, words
 from mnslib.provisioning.observe import ENTRANCES, KubernetesView, ObservedCluster
 from mnslib.quantities import RESOURCE_WORDS, WIDE, ZERO, amount_text
@@ -63,7 +64,7 @@ def impact(change: Change, cluster: ObservedCluster) -> list[Line]:
     is_there = is_first and view.is_unmanaged(after.id.namespace_name)
     if not is_there or after.adoption_policy in models.NOT_TAKEN:
         return []
-    there = _There(after, cluster, view)
+    there = _There(change, after, cluster, view)
     found = [*there.quota(), *there.values(), *there.workloads(), *there.traffic()]
     found += [there.replaced(change), there.roles()]
     unread = [(rule, kind) for kind in there.unread for rule in words("unread")[kind]]
@@ -109,7 +110,11 @@ class _There:
     """What is in one namespace, against the quota and the policies that it would get."""
 
     def __init__(
-        self, after: models.ManagedNamespace, cluster: ObservedCluster, view: KubernetesView
+        self,
+        change: Change,
+        after: models.ManagedNamespace,
+        cluster: ObservedCluster,
+        view: KubernetesView,
     ) -> None:
         self.name, self.after = after.id.namespace_name, after
         met = {kind: e for kind, e in cluster.inside.items() if isinstance(e, MnsError)}
@@ -121,6 +126,7 @@ class _There:
             for one in view.quotas
             if (one.namespace_name, one.name) == (self.name, MANAGED_QUOTA_NAME)
         ]
+        self.ranges = companions.ranges_after(self._own("limit_ranges"), change.companions)
         self.parts = [_Part(one, *self._anew(one.template)) for one in self._own("workloads")]
         self.policies = self._own("network_policies")
         rules = {"Ingress": after.ingress_policy, "Egress": after.egress_policy}
@@ -145,8 +151,7 @@ class _There:
         """Return what a pod counts for when it asks to be let in, and what it does not say."""
         unguarded, overheads = map(self.inside.get, ("safeguards", "overheads"))
         is_guarded = unguarded is not None and self.name not in unguarded
-        ranges = self._own("limit_ranges")
-        pod = with_defaults(pod, ranges, overheads or {}, is_guarded=is_guarded)
+        pod = with_defaults(pod, self.ranges, overheads or {}, is_guarded=is_guarded)
         quota = QuotaStatus(
             namespace_name=self.name, name=MANAGED_QUOTA_NAME, hard=self.hard, used={}
         )

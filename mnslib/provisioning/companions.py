@@ -63,6 +63,27 @@ class Companion:
         return {"apiVersion": "v1", "kind": self.kind, "metadata": metadata, "spec": spec}
 
 
+def ranges_after(there: Iterable[LimitRange], changed: Iterable[Companion]) -> list[LimitRange]:
+    """Return the LimitRanges that a namespace has once these objects are written."""
+    found, name = list(there), NAMES["LimitRange"]
+    for one in changed:
+        if one.kind != "LimitRange":
+            continue
+        found = [each for each in found if each.name != name]
+        if one.after:
+            cpu, most_cpu, memory, most_memory = map(
+                read_quantity, _parts(one.after["limit_range"])
+            )
+            given = LimitRange(
+                namespace_name="",
+                name=name,
+                default_requests={"cpu": cpu, "memory": memory},
+                default_limits={"cpu": most_cpu, "memory": most_memory},
+            )
+            found.append(given)
+    return found
+
+
 def _parts(text: str) -> list[str]:
     """Return the four amounts of a LimitRange's text, in the order of `QUOTA_FIELDS`."""
     return re.split("[/ ]", text)

@@ -170,6 +170,26 @@ def test_what_a_limit_range_gives_is_not_lacking():
     assert told(there, "values") == [("BLOCK", "Deployment web")]
 
 
+def test_what_the_limit_range_gives_that_the_same_request_asks_for_is_not_lacking():
+    bare = {"cpu": "-", "cpu_limit": "-", "memory": "-", "memory_limit": "-"}
+    there = world(make_workload(**bare))
+    view = replace(there.clusters[CLUSTER].kubernetes, limit_ranges=())
+    there = replace(there, clusters={CLUSTER: replace(there.clusters[CLUSTER], kubernetes=view)})
+    asked = {"limit_range": "100m/200m 128Mi/256Mi"}
+    assert told(there, "values", **asked) == [("OK", "")]
+    # four pods and one beside them: 500m
+    assert told(there, "rollout", quota={"cpu_request": "499m"}, **asked)[0][0] == "BLOCK"
+    assert told(there, "rollout", quota={"cpu_request": "500m"}, **asked)[0][0] == "OK"
+    # and what it takes away is lacking
+    sides = {"default_requests": size("100m", "1Gi"), "default_limits": size("1", "2Gi")}
+    ours = LimitRange(namespace_name=SHOP, name="mnslib-defaults", **sides)
+    there = world(make_workload(**bare), limit_ranges=(ours,))
+    view = replace(there.clusters[CLUSTER].kubernetes, limit_ranges=(ours,))
+    there = replace(there, clusters={CLUSTER: replace(there.clusters[CLUSTER], kubernetes=view)})
+    assert told(there, "values") == [("OK", "")]
+    assert told(there, "values", limit_range="-") == [("BLOCK", "Deployment web")]
+
+
 def test_what_deployment_safeguards_give_is_not_lacking_and_counts():
     bare = {"cpu": "-", "cpu_limit": "-", "memory": "-", "memory_limit": "-"}
     web = make_workload(replicas=2, **bare)
