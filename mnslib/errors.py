@@ -285,19 +285,9 @@ class KubeError(MnsError):
         super().__init__(cut(hide_secrets(message), LONGEST_REFUSAL))
         self.status, self.said = status, said
 
-    @property
-    def is_transient(self) -> bool:
-        """Whether it may go well later; a namespace that was just made may not be there yet."""
-        return self.status == 404 or self.status in TRANSIENT_STATUSES
-
 
 class KubeUnreachableError(KubeError):
     """The API server did not answer."""
-
-    @property
-    def is_transient(self) -> bool:
-        """Whether it may go well later."""
-        return True
 
 
 LONGEST_REASON = 80

@@ -72,10 +72,6 @@ _ENTRANCES: dict[str, Any] = {
         "gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"
     ),
 }
-_WRITTEN: dict[str, Any] = {
-    "LimitRange": core_v1.LimitRange,
-    "ResourceQuota": core_v1.ResourceQuota,
-}
 FIELD_MANAGER = "mnslib"
 """Who the API server says has written a field of an object that was applied here."""
 
@@ -259,18 +255,14 @@ class KubeClient:
         Raises:
             KubeError: 409, which names whose field it is, if another manager holds another value.
         """
-        kind = _WRITTEN[manifest["kind"]]
+        kind: Any = getattr(core_v1, manifest["kind"])
         with _FIRST_READ:
             _learn(kind)
         self._client.apply(kind.from_dict(dict(manifest)), field_manager=FIELD_MANAGER)
 
     def delete(self, kind: str, name: str, *, namespace: str) -> None:
-        """Delete a `LimitRange` or `ResourceQuota`, if it is there; raises KubeError."""
-        try:
-            self._client.delete(_WRITTEN[kind], name, namespace=namespace)
-        except KubeError as error:
-            if error.status != 404:
-                raise
+        """Delete a `LimitRange` or `ResourceQuota`; raises KubeError, 404 if it is not there."""
+        self._client.delete(getattr(core_v1, kind), name, namespace=namespace)
 
     def close(self) -> None:
         """Close the connections."""
@@ -357,9 +349,10 @@ class _Transport(httpx2.HTTPTransport):
                     break
                 if attempt == ATTEMPTS or status not in errors.TRANSIENT_STATUSES:
                     said, what = _message(response), f"{request.method} {path}"
+                    remedies = _WORDS["remedies" if request.method == "GET" else "write_remedies"]
                     raise KubeError(
                         f"cluster {self._name}: {what} was answered {status}: "
-                        f"{said} {_remedy(request, status)}".rstrip(),
+                        f"{said} {remedies.get(status, '')}".rstrip(),
                         status=status,
                         said=said,
                     )
@@ -381,11 +374,6 @@ class _Transport(httpx2.HTTPTransport):
                     " and was not read to its end; is a proxy in between?"
                 )
         response._content = bytes(content)
-
-
-def _remedy(request: httpx2.Request, status: int) -> str:
-    kind = "remedies" if request.method == "GET" else "write_remedies"
-    return str(_WORDS[kind].get(status, ""))
 
 
 def _message(response: httpx2.Response) -> str:

@@ -18,7 +18,7 @@ from mnslib import models, rollouts
 from mnslib.errors import MnsError, few_words
 from mnslib.kube_models import Pod, QuotaStatus, Workload
 from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_FIELDS, QUOTA_KEYS, AdoptionPolicy, NetworkRule
-from mnslib.pods import charge, total_charge, unsaid, with_defaults
+from mnslib.pods import charge, refusal, total_charge, unsaid, with_defaults
 from mnslib.provisioning import companions
 from mnslib.provisioning.changes import Change, words
 from mnslib.provisioning.observe import ENTRANCES, KubernetesView, ObservedCluster
@@ -155,7 +155,8 @@ class _There:
         quota = QuotaStatus(
             namespace_name=self.name, name=MANAGED_QUOTA_NAME, hard=self.hard, used={}
         )
-        return charge(pod), "; ".join(unsaid(quota, pod))
+        # a default limit may be below what is requested
+        return charge(pod), refusal(pod, ()) or "; ".join(unsaid(quota, pod))
 
     def quota(self) -> Iterator[Line]:
         """Yield what the pods that are there ask for, against each value."""

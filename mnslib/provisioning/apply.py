@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING
 from mnslib import errors, results
 from mnslib.azure.scheduler import STOPPED_WAIT_SECONDS, ThreadPool, Work
 from mnslib.models import ROLE_NAMES, ManagedCluster, NamespaceSpec
-from mnslib.provisioning import companions
 from mnslib.provisioning.approval import Approval
-from mnslib.provisioning.changes import Change, compared, mentioned, not_as_asked, planned_item
+from mnslib.provisioning.changes import Change, mentioned, not_as_asked, planned_item
 from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan
@@ -372,22 +371,6 @@ def _read(change: Change, again: ObservedState, asked: Asked) -> tuple[list[str]
     )
 
 
-def _not_accompanied(change: Change, again: ObservedState) -> list[str]:
-    """Return what of a change's companions is not as it was asked to become."""
-    if not change.companions:
-        return []
-    cluster = again.clusters[change.id.cluster]
-    view, columns = cluster.kubernetes, [companions.COLUMNS[c.kind] for c in change.companions]
-    if view is None:
-        return [f"{', '.join(columns)} cannot be read: {cluster.kubernetes_unknown}"]
-    there = companions.found(change.id.namespace_name, view.limit_ranges or (), view.quotas)
-    return [
-        f"{d.path} is {d.new or 'absent'}, not {d.old or 'absent'}"
-        for one in change.companions
-        for d in compared(one.after, there[one.kind])
-    ]
-
-
 def _check(change: Change, outcome: ItemOutcome, again: ObservedState, asked: Asked) -> ItemOutcome:
     found, told = _read(change, again, asked)
     found += [
@@ -401,7 +384,9 @@ def _check(change: Change, outcome: ItemOutcome, again: ObservedState, asked: As
         for held in change.revoked
         if (held.scope.lower(), held.principal_id.lower(), held.role_guid) in again.grants
     ]
-    found += _not_accompanied(change, again)
+    cluster = again.clusters[change.id.cluster]
+    if change.companions and cluster.kubernetes is None:  # else the plan made again tells
+        found.append(f"its LimitRange and quota cannot be read: {cluster.kubernetes_unknown}")
     reasons = [outcome.reason] if outcome.reason else []
     if told:
         added = errors.cut(", ".join(told))

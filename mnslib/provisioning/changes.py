@@ -15,7 +15,6 @@ from mnslib import models
 from mnslib.errors import Problem
 from mnslib.models import POLICY_FIELDS, QUOTA_FIELDS, AccessGrant, ManagedNamespace, RoleAssignment
 from mnslib.packaged import packaged
-from mnslib.provisioning.companions import COLUMNS as COMPANION_COLUMNS
 from mnslib.provisioning.companions import Companion
 from mnslib.resource_ids import ClusterId, ManagedNamespaceId
 from mnslib.results import ChangeKind
@@ -108,11 +107,6 @@ class FieldDifference:
         return self.path.startswith("access[")
 
     @property
-    def is_companion(self) -> bool:
-        """Whether it is an object beside the quota, nothing that ARM holds."""
-        return self.path.partition("[")[0] in COMPANION_COLUMNS.values()
-
-    @property
     def key(self) -> str:
         """The key of a mapping that the path names; empty for a field."""
         return self.path.partition("[")[2].removesuffix("]")
@@ -158,7 +152,8 @@ class Change:
     @property
     def writes_namespace(self) -> bool:
         """Whether ARM's managed namespace itself changes, not only who may use it."""
-        return any(not (d.is_access or d.is_companion) for d in self.differences)
+        beside = {path for one in self.companions for path in (*one.before, *one.after)}
+        return any(not (d.is_access or d.path in beside) for d in self.differences)
 
     @property
     def risk_names(self) -> list[str]:
@@ -237,10 +232,6 @@ def _fingerprint(fields: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest() if fields else ""
 
 
-BESIDE = ("grants", "revoked", "companions")
-"""What a change does beside writing ARM's managed namespace, by its name in a planned item."""
-
-
 def planned_item(change: Change) -> dict[str, Any]:
     """Return what a resumed run must know of a change, to write no other than the approved one."""
     item = {"id": str(change.id), "change": change.kind.value}
@@ -248,7 +239,7 @@ def planned_item(change: Change) -> dict[str, Any]:
         return item
     before = _fingerprint(fields_of(change.before))
     revoked = [held.id.lower() for held in change.revoked]
-    companions = [_companion_text(asdict(one)) for one in change.companions]
+    companions = [json.dumps(asdict(one), sort_keys=True) for one in change.companions]
     return {
         **item,
         "etag": change.etag,
@@ -263,19 +254,15 @@ def planned_item(change: Change) -> dict[str, Any]:
     }
 
 
-def _companion_text(companion: Mapping[str, Any]) -> str:
-    return json.dumps(companion, sort_keys=True)
-
-
 def is_as_recorded(item: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
     """Return whether such an item asks for no other than a change as `plan.json` holds it."""
     before, after = fields_in(line["before"]), fields_in(line["after"])
     roles = {f"{g['principal_type']} {g['principal_id']}={g['role_guid']}" for g in line["grants"]}
     roles |= {held["id"].lower() for held in line.get("revoked", ())}
-    roles |= {*map(_companion_text, line.get("companions", ()))}
+    roles |= {json.dumps(one, sort_keys=True) for one in line.get("companions", ())}
     if item["change"] != line["change"]:
         return False
-    if {one for name in BESIDE for one in item.get(name, ())} - roles:
+    if {one for name in ("grants", "revoked", "companions") for one in item.get(name, ())} - roles:
         return False
     if item["change"] == ChangeKind.NO_CHANGE or HIDDEN in {*before.values(), *after.values()}:
         return True  # what is hidden in the one is in the digest of the other

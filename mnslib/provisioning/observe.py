@@ -203,9 +203,8 @@ def observe(
 ) -> ObservedState:
     """Return the state of every cluster that the requests name.
 
-    Reads as `observe_clusters` does, LimitRanges and the right to write companions where requests
-    ask for one, and one list of role assignments per subscription whose requests say something of
-    access.
+    Reads as `observe_clusters` does, and one list of role assignments per subscription whose
+    requests say something of access.
 
     Args:
         kube_for: opens a cluster's Kubernetes API; None leaves Kubernetes unread.
@@ -220,7 +219,6 @@ def observe(
     for spec in wanted:
         targets.setdefault(spec.id.cluster, []).append(spec.id)
     clusters = {key: one.cluster for key, one in known.clusters.items()} if known else {}
-    asked = [spec for spec in wanted if companions.verbs(spec.in_full)]
     found = observe_clusters(
         targets,
         azure=azure,
@@ -228,7 +226,7 @@ def observe(
         now=now,
         known=clusters,
         may_adopt={s.id for s in wanted if s.in_full.adoption_policy not in models.NOT_TAKEN},
-        companions_of=asked,
+        companions_of=[spec for spec in wanted if companions.asked(spec.in_full)],
     )
     for error in found.values():
         if isinstance(error, MnsError) and not isinstance(error, ArmNotFoundError):
@@ -266,7 +264,7 @@ def observe_clusters(
         may_adopt: namespaces that are taken over where they are on the cluster, unmanaged; what
             that does is read as well.
         watched: hands on what is read of so many clusters, and may tell how far it is.
-        companions_of: requests that ask for a companion.
+        companions_of: requests for whose companions LimitRanges and rights are read as well.
     """
 
     def read(target: ClusterId) -> ObservedCluster | MnsError:
@@ -480,14 +478,14 @@ def _count_assignments(azure: AzureClient, subscription_id: str) -> int:
 
 def _lacking(specs: Iterable[models.NamespaceSpec], kube: KubeClient) -> Iterator[tuple[str, str]]:
     @cache
-    def may(verb: str, kind: str, name: str = "") -> bool:
-        return kube.may(verb=verb, resource=f"{kind.lower()}s", namespace=name)[0]
+    def may(kind: str, name: str) -> bool:
+        what = {"resource": f"{kind.lower()}s", "namespace": name}
+        return all(kube.may(verb=verb, **what)[0] for verb in companions.VERBS)
 
     for spec in specs:
         name = spec.id.namespace_name
-        for kind, verbs in companions.verbs(spec.in_full).items():
-            # a role on the cluster is asked for once
-            if not all(may(verb, kind) or may(verb, kind, name) for verb in verbs):
+        for kind in companions.asked(spec.in_full):
+            if not (may(kind, "") or may(kind, name)):  # a role on the cluster is asked for once
                 yield name, kind
 
 

@@ -40,6 +40,7 @@ from mnslib.provisioning.changes import (
 from mnslib.provisioning.observe import ObservedCluster, ObservedState
 from mnslib.provisioning.principals import with_names
 from mnslib.quantities import ZERO
+from mnslib.requests.cells import AUTO
 from mnslib.resource_ids import ClusterId
 from mnslib.results import ChangeKind
 from mnslib.secrets import HIDDEN
@@ -133,7 +134,7 @@ def make_plan(
             found += [("access", "inherited", facts) for facts in inherited_only(asked, observed)]
         if not found:
             change = _change(spec, asked, cluster, observed)
-            found = [*_lacking(change, cluster)]
+            found = [*_lacking(change, cluster, asked)]
         problems += [problem(spec, *finding) for finding in found]
         if change and not found:
             changes.append(risks.with_risks(change, cluster))
@@ -181,7 +182,9 @@ def _change(
         found.append(FieldDifference(operation="change", path="provisioning_state", **state))
     found += [access_difference(grant) for grant in grants]
     found += [access_difference(grant, there) for grant, there in revoked.items() if there]
-    beside = [*_companions(asked, after, cluster)]
+    view, beside = cluster.kubernetes, list[companions.Companion]()
+    if view is not None and view.limit_ranges is not None:  # else a check has said so
+        beside = [*companions.planned(asked, after.quota, view.limit_ranges, view.quotas)]
     found += [d for one in beside for d in compared(one.before, one.after)]
     return Change(
         kind=kind if found or before is None else ChangeKind.NO_CHANGE,
@@ -199,14 +202,6 @@ def _change(
         ),
         companions=tuple(beside),
     )
-
-
-def _companions(
-    asked: NamespaceSpec, after: ManagedNamespace, cluster: ObservedCluster
-) -> Iterator[companions.Companion]:
-    view = cluster.kubernetes
-    if view is not None and view.limit_ranges is not None:  # else a check has said so
-        yield from companions.planned(asked, after.quota, view.limit_ranges, view.quotas)
 
 
 def merge(spec: NamespaceSpec, onto: ManagedNamespace) -> ManagedNamespace:
@@ -268,9 +263,10 @@ def _findings(spec: NamespaceSpec, cluster: ObservedCluster) -> _Findings:
         yield "adoption_policy", "unmanaged", {}
 
 
-def _lacking(change: Change, cluster: ObservedCluster) -> _Findings:
-    """Yield the amounts without which the service refuses the write."""
-    if change.after is None or not (change.writes_namespace or change.before is None):
+def _lacking(change: Change, cluster: ObservedCluster, asked: NamespaceSpec) -> _Findings:
+    """Yield the amounts without which the service refuses the write, or nothing is worked out."""
+    is_needed = change.writes_namespace or change.before is None or asked.limit_range == AUTO
+    if change.after is None or not is_needed:
         return
     unset = "no-quota" if cluster.kubernetes else "no-quota-listed"
     what = "quota-lacks" if change.before else unset

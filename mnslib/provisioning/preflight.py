@@ -74,27 +74,23 @@ def _companions(specs: Sequence[NamespaceSpec], observed: ObservedCluster) -> It
     """Yield the checks of what goes along with a quota; none where no request asks for it."""
     # what only a tier asks for is of no matter where the namespace is there
     by_name = {s.id.namespace_name: s if observed.find(s.id) else s.in_full for s in specs}
-    asked = {name: kinds for name, spec in by_name.items() if (kinds := companions.verbs(spec))}
-    cluster, view = observed.cluster.id, observed.kubernetes
-    unknown = observed.kubernetes_unknown.rstrip(".")
-    facts = {"about": cluster.cluster_name, "scope": cluster, "unknown": unknown}
+    asked = {name: kinds for name, spec in by_name.items() if (kinds := companions.asked(spec))}
+    view, unknown = observed.kubernetes, observed.kubernetes_unknown.rstrip(".")
+    id = observed.cluster.id
+    facts = {"about": id.cluster_name, "scope": id, "unknown": unknown}
 
     def judged(check: str, names: Iterable[str]) -> CheckResult:
         listed = cut(", ".join(sorted(names)), 300)
         return told(check, {**facts, "names": listed}, is_well=not listed)
 
     if asked:
-        yield judged("companions", asked if view is None else ())
+        yield judged("companions", () if view else asked)
     for kind, column in companions.COLUMNS.items():
         names = [name for name, kinds in asked.items() if kind in kinds]
-        if view is not None and names:
+        if view and names:
             yield judged(column, [name for name in names if (name, kind) in view.lacking])
-    left = {
-        name: companions.left_names(name, (view and view.limit_ranges) or ())
-        for name, kinds in asked.items()
-        if "create" in kinds.get("LimitRange", ())
-    }
-    if there := [f"{name} ({', '.join(names)})" for name, names in left.items() if names]:
+    left = {name: companions.left_names(name, (view and view.limit_ranges) or ()) for name in asked}
+    if there := [f"{n} ({', '.join(left[n])})" for n in left if left[n] and by_name[n].limit_range]:
         yield judged("left", there)
 
 

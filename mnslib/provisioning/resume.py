@@ -20,14 +20,7 @@ from mnslib import results
 from mnslib.errors import ConfigError, SpecError, StalePlanError, cut
 from mnslib.models import DeletePolicy, NamespaceSpec
 from mnslib.provisioning.apply import RELEASED, STOOD
-from mnslib.provisioning.changes import (
-    BESIDE,
-    Change,
-    is_as_recorded,
-    planned_item,
-    without_added,
-    words,
-)
+from mnslib.provisioning.changes import Change, is_as_recorded, planned_item, without_added, words
 from mnslib.provisioning.journal import JOURNAL_NAME, Story, read_events, read_stories
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan, make_plan, recorded_digest
@@ -262,7 +255,7 @@ def _is_approved(change: Change, item: Story, earlier: EarlierRun) -> bool:
     now, was = planned_item(change), item.planned[-1]
     is_other = (
         now["after"] != was["after"]
-        or any(set(now.get(name, ())) - {*was.get(name, ())} for name in BESIDE)
+        or any(set(now.get(n, ())) - {*was.get(n, ())} for n in ("grants", "revoked", "companions"))
         or not set(change.risk_names) - OF_CONTENT <= earlier.risks
         # what was to be created exists on the cluster by now: nobody approved that
         or (change.before is None and change.kind is not item.kind)

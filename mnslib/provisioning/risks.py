@@ -230,7 +230,8 @@ def _lets_in(change: Change, cluster: ObservedCluster, *, is_there: bool) -> _Ca
     if seen:  # what was written there, past ARM, is replaced all the same
         there = {f"labels[{key}]": value for key, value in seen.labels.items()}
         there |= {f"annotations[{key}]": value for key, value in seen.annotations.items()}
-    for one in (d for d in change.differences if d.key and not (d.is_access or d.is_companion)):
+    of_others = ("labels[", "annotations[", "tags[")
+    for one in (d for d in change.differences if d.path.startswith(of_others)):
         is_new = one.operation == "add"
         old = shown(one.path, there.get(one.path, "")) if is_new else one.old
         is_replaced = one.operation == "change" or (is_new and old not in ("", one.new))

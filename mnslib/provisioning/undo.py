@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from mnslib import models
 from mnslib.provisioning.changes import OWNED_MAPPINGS, Image, compared, fields_in, words
-from mnslib.provisioning.companions import COLUMNS, NAMES, OTHERWISE
+from mnslib.provisioning.companions import COLUMNS, NAMES
 from mnslib.provisioning.journal import Event, Story, read_stories
 from mnslib.requests.cells import REMOVED, grant_text
 from mnslib.requests.export import kept
@@ -96,21 +96,17 @@ class _Item:
         """Return what to ask for, so that what goes along with the quota is as before."""
         cells: dict[str, Any] = {}
         answered = {event["kind"] for event in self.story.answered if event["event"] == "applied"}
-        begun = [event for event in self.story.begun if event["event"] == "applying"]
         is_open = any(event["outcome"] in OPEN_OUTCOMES for event in self.story.ended[-1:])
-        for kind in dict.fromkeys(event["kind"] for event in begun):
-            mine = [event for event in begun if event["kind"] == kind]
-            if kind not in answered and is_open:  # it was refused
-                continue
-            changed = compared(mine[0]["before"], mine[-1]["after"])
+        for event in reversed(self.story.begun):  # by its first event it is known what was there
+            if event["event"] != "applying" or (is_open and event["kind"] not in answered):
+                continue  # a write of another, or one that was refused
+            kind, before = event["kind"], event["before"]
             if is_gone:
                 self.say("companion-stays", name=NAMES[kind])
-            elif kind == "ResourceQuota":
-                cells[COLUMNS[kind]] = {d.key: d.old for d in changed}
-            elif mine[0]["before"].get("limit_range") == OTHERWISE:
-                self.say("companion-of-others", name=NAMES[kind])
             else:
-                cells[COLUMNS[kind]] = mine[0]["before"].get("limit_range") or REMOVED
+                keys = {d.key: d.old for d in compared(before, event["after"])}
+                text = before.get("limit_range") or REMOVED
+                cells[COLUMNS[kind]] = keys if kind == "ResourceQuota" else text
         return cells
 
     def _access(self, event: Event, *, is_gone: bool) -> str:

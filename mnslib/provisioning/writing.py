@@ -71,8 +71,7 @@ class Item:
         is_accepted: the service was seen to work on it.
         stood: it was as requested before anything of this run was accepted.
         replaced: it was to be new, and the service answered that it was there.
-        lacks: what is still to come though the namespace stands: access, or a column; empty
-            before.
+        lacks: what may still fail though the namespace stands: access, or a column; else empty.
         told: what is worth saying of it though it went well.
     """
 
@@ -140,7 +139,9 @@ class Writer:
             try:
                 return (yield from attempt())
             except errors.KubeError as error:
-                if not error.is_transient or self.scheduler.is_stopped:
+                # a namespace that was just made may not be there yet
+                may_pass = error.status in (None, 404, *errors.TRANSIENT_STATUSES)
+                if not may_pass or self.scheduler.is_stopped:
                     raise
                 yield Pause(delay, before_retry=True)
             except errors.ArmError as error:
@@ -317,8 +318,7 @@ class Writer:
 
         A field that somebody else has taken since is never overwritten: the server refuses that.
         """
-        if self.kube_for is None:
-            raise errors.ConfigError(f"Kubernetes is not to be asked, which {item.lacks} needs.")
+        assert self.kube_for is not None, "what was not read has no companions planned"
         target, kind = item.change.id, companion.kind
         kube, name = self.kube_for(self.observed.clusters[target.cluster].cluster), NAMES[kind]
         own = target.namespace_name

@@ -88,22 +88,14 @@ def read_limit_range(text: str) -> str:
     if [len(pair) for pair in pairs] != [2, 2]:
         raise refuse(*say("no_limit_range", text=show(text)))
     kinds = zip(("cpu", "memory"), pairs, strict=True)
-    amounts = [[rules.amount(kind, one) for one in pair] for kind, pair in kinds]
-    findings = [
-        say("limit_range_below", pair="/".join(pair))
-        for pair, (request, limit) in zip(pairs, amounts, strict=True)
-        if limit < request
-    ]
-    cpu, memory = amounts
-    return _unless(findings, limit_range_text((*cpu, *memory)))
+    amounts = [rules.amount(kind, one) for kind, pair in kinds for one in pair]
+    if amounts[1] < amounts[0] or amounts[3] < amounts[2]:
+        raise refuse(*say("limit_range_below", text=show(text)))
+    return limit_range_text(amounts)
 
 
 def limit_range_text(amounts: Iterable[Decimal]) -> str:
-    """Return the four amounts of a LimitRange, in the order of `QUOTA_FIELDS`, as a cell has them.
-
-    >>> limit_range_text((Decimal("0.1"), Decimal(1), Decimal(2**27), Decimal(2**30)))
-    '100m/1 128Mi/1Gi'
-    """
+    """Return four amounts in the order of `QUOTA_FIELDS` as a cell has them: `1/2 1Gi/4Gi`."""
     forms = ("decimal", "decimal", "binary", "binary")
     texts = [server_text(in_form(*pair)) for pair in zip(amounts, forms, strict=True)]
     return f"{texts[0]}/{texts[1]} {texts[2]}/{texts[3]}"

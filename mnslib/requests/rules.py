@@ -15,14 +15,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from mnslib.errors import cut, nearest
-from mnslib.models import (
-    BUILT_IN_ROLES,
-    QUOTA_ALIASES,
-    QUOTA_KEYS,
-    ROLE_SHORT_NAMES,
-    SERVICE_LABELS,
-    format_quota_value,
-)
+from mnslib.models import BUILT_IN_ROLES, ROLE_SHORT_NAMES, SERVICE_LABELS, format_quota_value
 from mnslib.packaged import packaged
 from mnslib.quantities import format_memory, parse_quantity, two_readings
 from mnslib.requests.signs import examined
@@ -36,6 +29,7 @@ Word = TypeVar("Word", bound=StrEnum)
 
 _MESSAGES: Mapping[str, Mapping[str, str]] = packaged("mnslib.requests", "messages")
 _DATA = packaged("mnslib.requests", "rules")
+PROJECT_LABELS: Mapping[str, str] = _DATA["project_labels"]
 _MEANT: Mapping[str, str] = _DATA["meant"]
 _INSTEAD: Mapping[str, str] = _DATA["instead"]
 SYSTEM_NAMESPACES = frozenset(_DATA["system_namespaces"])
@@ -249,14 +243,12 @@ def _key_findings(key: str) -> Iterator[Finding]:
 
 def companion_findings(amounts: Mapping[str, str | None]) -> Iterator[Finding]:
     """Yield what a quota beside the service's own cannot hold; amounts by key, None removes it."""
-    own = {key: column for column, key in QUOTA_KEYS.items()}
+    forms = "|".join(map("({})".format, _DATA["quota_keys"]))
     for key, value in amounts.items():
-        if column := own.get(QUOTA_ALIASES.get(key, key)):
-            yield say("own_quota_key", key=key, column=column)
-        elif key not in _DATA["quota_keys"] and not any(
-            re.fullmatch(form, key) for form in _DATA["quota_key_forms"]
-        ):
-            yield say("no_quota_key", nearest(key, _DATA["quota_keys"]) or "", key=show(key))
+        if key.rpartition(".")[2] in ("cpu", "memory"):
+            yield say("own_quota_key", key=key)
+        elif not re.fullmatch(forms, key):
+            yield say("no_quota_key", nearest(key, _DATA["quota_keys"]), key=show(key))
         elif value is not None and key.endswith("storage"):
             try:
                 amount("memory", value)

@@ -12,13 +12,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mnslib import models
 from mnslib.errors import Problem, SpecError, nearest
 from mnslib.models import Ensure, NamespaceSpec, Origin
-from mnslib.requests import columns
+from mnslib.requests import columns, rules
 from mnslib.requests.files import Rows, read_rows
 from mnslib.requests.policy import Policy
-from mnslib.requests.rules import OF_SECRETS, CellError, Finding, label_findings, refuse, say, show
+from mnslib.requests.rules import OF_SECRETS, CellError, Finding, refuse, say, show
 from mnslib.requests.sheets import file_error
 from mnslib.requests.signs import bare
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
@@ -158,27 +157,15 @@ def _agreed(
     )
     found: list[tuple[str, Finding]] = []
     if row.project:
-        spec = replace(spec, labels={**spec.labels, **project_labels(spec.id)})
-        if any(label_findings(spec.labels)):  # a name that is no label's value
+        own = {key: text.format_map(spec.id.columns) for key, text in rules.PROJECT_LABELS.items()}
+        spec = replace(spec, labels={**spec.labels, **own})
+        if any(rules.label_findings(spec.labels)):  # a name that is no label's value
             found.append(("project", say("no_project", name=show(row.resource_group))))
     try:
         spec = _with_tier(spec, tiers)
     except CellError as error:
         found += [("tier", finding) for finding in error.findings]
     return spec, [*found, *(policy.violations(spec) if policy else ())]
-
-
-def project_labels(id: ManagedNamespaceId) -> dict[str, str]:
-    """Return the labels by which AKS desktop knows a project; ARM has to write them.
-
-    Source: Azure/aks-desktop, `projectLabels.ts`.
-    """
-    return {
-        "headlamp.dev/project-id": id.namespace_name,
-        "headlamp.dev/project-managed-by": models.Project.AKS_DESKTOP.value,
-        "aks-desktop/project-subscription": id.cluster.subscription_id,
-        "aks-desktop/project-resource-group": id.cluster.resource_group,
-    }
 
 
 def _check_merged(table: Rows) -> set[tuple[int | None, str | None]]:

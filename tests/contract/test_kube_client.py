@@ -164,7 +164,8 @@ def test_what_goes_along_with_a_quota_is_written_and_never_forced(
     with pytest.raises(KubeError, match=told) as refused:
         kube.apply(quota | {"spec": {"hard": {"pods": "10"}}})
     assert refused.value.status == 409
-    for _ in range(2):  # what is gone is gone
+    kube.delete(**mine)
+    with pytest.raises(KubeError, match="404"):
         kube.delete(**mine)
     assert metadata["name"] not in {q.name for q in kube.resource_quotas("crm-batch")}
 

@@ -190,6 +190,19 @@ def test_what_the_limit_range_gives_that_the_same_request_asks_for_is_not_lackin
     assert told(there, "values", limit_range="-") == [("BLOCK", "Deployment web")]
 
 
+def test_a_default_limit_below_what_a_container_requests_is_told():
+    """`auto` gives 250m/500m and 256Mi/512Mi, a limit below what a container of api requests."""
+    web = make_workload(cpu_limit="-", memory="256Mi", memory_limit="-")
+    there = world(web, make_workload("api", memory_limit="-"))
+    seen = there.clusters[CLUSTER]
+    view = replace(seen.kubernetes, limit_ranges=())
+    there = replace(there, clusters={CLUSTER: replace(seen, kubernetes=view)})
+    assert len(told(there, "values")) == 2
+    line = only(there, "values", limit_range="auto")
+    assert (line.state, line.subject) == (State.BLOCK, "Deployment api")
+    assert line.facts["lacks"] == "requests more memory than the default limit"
+
+
 def test_what_deployment_safeguards_give_is_not_lacking_and_counts():
     bare = {"cpu": "-", "cpu_limit": "-", "memory": "-", "memory_limit": "-"}
     web = make_workload(replicas=2, **bare)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnslib.errors import KubeError, KubeUnreachableError
+from mnslib.errors import KubeError, KubeUnreachableError, SpecError
 from mnslib.kube_models import LimitRange, QuotaStatus
 from mnslib.models import Ensure
 from mnslib.provisioning import companions
@@ -93,7 +93,6 @@ def test_amounts_compare_as_numbers():
 def test_a_limit_range_of_others_is_left_and_ours_is_not_put_beside():
     spec = make_spec(limit_range="auto")
     assert planned(spec, OTHERS) == []
-    assert companions.limit_ranges_after(spec, quota("1 2 1Gi 4Gi"), [OTHERS]) == (OTHERS,)
     # ours may go all the same, and one without defaults gives none
     (gone,) = planned(make_spec(limit_range="-"), OTHERS, OURS)
     assert (gone.before["limit_range"], gone.after) == ("100m/200m 128Mi/256Mi", {})
@@ -103,23 +102,21 @@ def test_a_limit_range_of_others_is_left_and_ours_is_not_put_beside():
 
 
 def test_what_will_hold_for_a_pod_is_known_before_it_is_written():
-    spec = make_spec(limit_range="auto")
-    (found,) = companions.limit_ranges_after(spec, quota("1 2 1Gi 4Gi"), [OURS])
-    assert found == limit_range("120m/240m 128Mi/512Mi")
-    assert companions.limit_ranges_after(make_spec(limit_range="-"), {}, [OURS]) == ()
+    there = [OURS, replace(OTHERS, default_requests={}, default_limits={})]
+    more = planned(make_spec(limit_range="auto"), *there)
+    ours = replace(limit_range("120m/240m 128Mi/512Mi"), namespace_name="")
+    assert companions.ranges_after(there, more) == [there[1], ours]
+    gone = planned(make_spec(limit_range="-"), OURS)
+    assert companions.ranges_after([OURS], gone) == []
+    assert companions.ranges_after([OURS], []) == [OURS]
 
 
-@pytest.mark.parametrize(
-    "edited",
-    [
-        replace(OURS, least={"cpu": read_quantity("1m")}),
-        replace(OURS, default_limits={"cpu": read_quantity("1")}),
-        replace(OURS, kind="Pod"),
-    ],
-)
-def test_ours_that_somebody_gave_another_form_is_told_as_such(edited):
+def test_ours_is_what_it_gives_containers_whatever_else_was_added():
+    bounds = replace(OURS, kind="Pod", default_requests={}, default_limits={})
+    assert planned(make_spec(limit_range="100m/200m 128Mi/256Mi"), OURS, bounds) == []
+    edited = replace(OURS, default_limits={"cpu": read_quantity("1")})
     (change,) = planned(make_spec(limit_range="auto"), edited)
-    assert change.before == {"limit_range": companions.OTHERWISE}
+    assert change.before == {"limit_range": "100m/1 128Mi/0"}
 
 
 def companion(hard, **fields):
@@ -255,7 +252,7 @@ def test_of_a_namespace_that_was_made_both_stay_and_it_is_said(journal):
     assert [str(one) for one in lost if "mnslib-" in str(one)] == [
         "team-a on aks-1: what it got beside its quota stays in the Kubernetes namespace"
         f" as long as that does: {name}"
-        for name in ("mnslib-defaults", "mnslib-companion")
+        for name in ("mnslib-companion", "mnslib-defaults")
     ]
 
 
@@ -359,6 +356,17 @@ def test_the_digest_tells_one_from_another():
         for fields in ({}, ASKED, {"limit_range": "auto"})
     ]
     assert len({plan.digest for plan in plans}) == 3
+
+
+@pytest.mark.parametrize("held", [(), (make_namespace(quota=amounts(cpu_limit="2")),)])
+def test_auto_needs_all_four_values(held):
+    observed = make_observed(*held, view=make_view(limit_ranges=()))
+    spec = make_spec(quota=amounts(cpu_request="1"), limit_range="auto")
+    with pytest.raises(SpecError) as refused:
+        make_plan([spec], observed)
+    columns = ["cpu_limit"] * (not held) + ["memory_limit", "memory_request"]
+    assert [problem.column for problem in refused.value.problems] == columns
+    make_plan([make_spec(quota={}, companion_quota={"pods": "1"})] * len(held), observed)
 
 
 # What is said before any write

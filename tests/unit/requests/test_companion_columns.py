@@ -33,7 +33,7 @@ def test_a_limit_range_is_said_in_one_form(cell: str, said: str) -> None:
     [
         ("100m 128Mi", "'100m 128Mi' is no pair of CPU and pair of memory"),
         ("automatic", "'automatic' is no pair of CPU and pair of memory"),
-        ("200m/100m 128Mi/64Mi", "in 200m/100m the limit is below the request"),
+        ("200m/100m 128Mi/64Mi", "in '200m/100m 128Mi/64Mi' a limit is below its request"),
         ("100m/200m 128M/256M", "'128M' is not an amount of memory in a binary unit"),
         ("100m/1.500m 128Mi/256Mi", "'1.500m' may mean"),
     ],
