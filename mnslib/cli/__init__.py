@@ -56,6 +56,11 @@ _LOG = click.option(
     callback=lambda _, __, name: begin_log(name) if name == "json" else None,
 )  # fmt: skip
 
+_AS = click.option(
+    "--as", "identity", metavar="IDENTITY",
+    help="On the sandbox: admin, contributor, namespace_user, reader, or one of its directory.",
+)  # fmt: skip
+
 _TARGET = click.Choice(TARGETS)
 _CLOUD = click.Choice(CLOUDS)
 _CREDENTIAL = click.Choice(CREDENTIALS)
@@ -400,14 +405,18 @@ def runs(*, runs_dir: str, browse: bool, as_json: bool, days: int | None) -> Non
 @click.option("--target", type=_TARGET, default="azure")
 @click.option("--cloud", type=_CLOUD, default="public")
 @click.option("--credential", type=_CREDENTIAL, default="default")
-def token(**way: str) -> None:
+@_AS
+def token(*, identity: str | None, **way: str) -> None:
     """Print a token for AKS clusters, for kubectl.
 
-    This is kubectl's exec credential plugin; the kubeconfigs of mnslib name it.
+    This is kubectl's exec credential plugin; the kubeconfigs of mnslib name it. On the sandbox the
+    token is of --as, else of MNS_SANDBOX_IDENTITY, else of the admin, and never of another.
     """
     from mnslib.kube.kubeconfig import exec_credential_json
 
-    azure = targets.open_target(**way).azure
+    if identity and way["target"] != "sandbox":
+        raise click.UsageError("--as is for the sandbox; on Azure the credential says who it is.")
+    azure = targets.open_target(**way, identity=identity or "").azure
     found = azure.access_token(azure.cloud.kubernetes_scope)
     click.echo(exec_credential_json(found.token, found.expires_on))
 
@@ -578,6 +587,25 @@ def _running(_context: Any, _argument: Any, name: str | None) -> Mapping[str, An
 
 
 _SANDBOX = click.argument("connection", metavar="[NAME]", required=False, callback=_running)
+
+
+@sandbox.command()
+@_AS
+def env(*, identity: str | None) -> None:
+    """Print what makes a shell act as somebody: eval "$(mns sandbox env --as IDENTITY)".
+
+    IDENTITY is admin (the default), contributor, namespace_user or reader, or a user or service
+    principal of the sandbox's directory: its principal name, name, object id or application id.
+    kubectl and az of that shell have settings of their own, beside the sandbox's.
+    """
+    from mnslib.run.shell import acting_as
+
+    own = targets.open_target("sandbox", cloud="public", credential="default", identity="admin")
+    assert own.sandbox is not None
+    variables, told = acting_as(identity or "admin", own.sandbox, file=targets.sandbox_file())
+    click.echo(told, err=True)
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
 
 
 @sandbox.command()

@@ -98,6 +98,33 @@ def namespace_kubeconfig(
     return yaml.safe_dump(own, sort_keys=False)
 
 
+def sandbox_kubeconfig(
+    servers: Mapping[str, str], *, ca_file: str, environment: Mapping[str, str]
+) -> str:
+    """Return a kubeconfig with a context for each cluster of a sandbox; holds no secret.
+
+    Args:
+        servers: address of each cluster's API server, by the cluster's name.
+        environment: the variables by which `mns token` finds the sandbox, and whom it is for.
+    """
+    user = {"name": "sandbox", "user": {"exec": _sandbox_login(environment)}}
+    return yaml.safe_dump(
+        {
+            **_HEAD,
+            "clusters": [
+                {"name": name, "cluster": {"server": server, "certificate-authority": ca_file}}
+                for name, server in servers.items()
+            ],
+            "users": [user],
+            "contexts": [
+                {"name": name, "context": {"cluster": name, "user": "sandbox"}} for name in servers
+            ],
+            "current-context": next(iter(servers), ""),
+        },
+        sort_keys=False,
+    )
+
+
 def exec_credential_json(token: str, expires_on: int) -> str:
     """Return what an exec credential plugin prints: the token and when it ends.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ WAY = ("target", "cloud", "credential")
 
 SANDBOX_VARIABLE = "MNS_SANDBOX"
 """Environment variable that names the connection file of a running sandbox."""
+
+IDENTITY_VARIABLE = "MNS_SANDBOX_IDENTITY"
+"""Environment variable that names whom runs and tokens on the sandbox act as; `admin` without."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -75,12 +79,14 @@ class Target:
         if self.sandbox is None:
             own = make_credential(credential, cloud=cloud) if credential else None
             return AzureClient(cloud, own) if own else None
-        known = {one["object_id"]: name for name, one in self.sandbox["identities"].items()}
-        names = [known[one] for one in ids if known.get(one, "admin") != "admin"]
-        if not names:
-            return None
-        own = sandbox_credential(self.sandbox, identity=names[0])
-        return AzureClient(cloud, own, limits=NO_LIMITS)
+        admin = self.sandbox["identities"]["admin"]["object_id"]
+        for one in ids:
+            if one != admin:
+                with suppress(ConfigError):  # a group inside the group signs in nowhere
+                    known = sandbox_as(self.sandbox, one)
+                    own = sandbox_credential(known, identity=one)
+                    return AzureClient(cloud, own, limits=NO_LIMITS)
+        return None
 
     def close(self) -> None:
         """Close the connections of all doors that were opened."""
@@ -149,11 +155,16 @@ class Target:
         return self.azure.prometheus(endpoint)
 
 
-def open_target(target: str, *, cloud: str, credential: str) -> Target:
+def open_target(target: str, *, cloud: str, credential: str, identity: str = "") -> Target:
     """Return the way to Azure or to the sandbox, which is started if need be; signs in nowhere yet.
 
+    Args:
+        identity: whom to act as on the sandbox: one of its identities, or of its directory; empty
+            for whom `MNS_SANDBOX_IDENTITY` names, and else the admin.
+
     Raises:
-        ConfigError: if a word does not exist, or `MNS_SANDBOX` names a file that cannot be read.
+        ConfigError: if a word does not exist, `MNS_SANDBOX` names a file that cannot be read, or
+            nobody can sign in as that identity.
     """
     from mnslib.azure.client import AzureClient
     from mnslib.azure.clouds import CLOUDS, sandbox_cloud
@@ -173,8 +184,26 @@ def open_target(target: str, *, cloud: str, credential: str) -> Target:
         tell("Starting the sandbox, which takes some seconds ...")
         sandbox = ensure_running(file.parent)
     # The sandbox has no limits unless told so, and then its 429s are learned from.
-    azure = AzureClient(sandbox_cloud(sandbox), sandbox_credential(sandbox), limits=NO_LIMITS)
-    return Target(azure=azure, sandbox=sandbox)
+    who = identity or os.environ.get(IDENTITY_VARIABLE) or "admin"
+    own = sandbox_credential(sandbox_as(sandbox, who), identity=who)
+    return Target(azure=AzureClient(sandbox_cloud(sandbox), own, limits=NO_LIMITS), sandbox=sandbox)
+
+
+def sandbox_as(sandbox: Mapping[str, Any], identity: str) -> Mapping[str, Any]:
+    """Return a sandbox's connection whose identities have one of its directory by that name, too.
+
+    Raises:
+        ConfigError: if nobody is called so, several are, or a group is.
+    """
+    from mnslib.sandbox.launcher import control
+
+    if identity in sandbox["identities"]:
+        return sandbox
+    try:
+        who = control(sandbox, "POST", "credential", {"principal": identity})
+    except ValueError as error:
+        raise ConfigError(message("no_identity", why=error)) from error
+    return {**sandbox, "identities": {**sandbox["identities"], identity: who}}
 
 
 def sandbox_file() -> Path:

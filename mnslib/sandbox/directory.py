@@ -22,6 +22,19 @@ def find(state: State, object_id: str) -> Json | None:
     return entries(state).get(object_id.lower())
 
 
+def called(state: State, text: str) -> list[str]:
+    """Return the object ids of everybody whom a text names: by an id, a name or a mail."""
+    wanted, known = text.strip().lower(), entries(state)
+    if wanted in known:
+        return [wanted]
+    names = ("displayName", "userPrincipalName", "mail", "appId")
+    return [
+        guid
+        for guid, one in known.items()
+        if wanted in (str(one[name]).lower() for name in names if name in one)
+    ]
+
+
 def groups_of(state: State, object_id: str) -> set[str]:
     """Return the object ids of the groups that an object belongs to, also by nested groups."""
     known, found, fresh = entries(state), set[str](), {object_id.lower()}

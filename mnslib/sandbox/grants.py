@@ -122,10 +122,13 @@ class Grants:
         return self._taken[_subscription(scope.lower())]
 
     def person(self, caller: str | None) -> tuple[str, str]:
-        """Return object id and client id of a signed-in identity."""
+        """Return object id and client id of whoever is signed in; of a user its principal name."""
         self._refresh()
-        found = self._people.get(caller or "", {})
-        return found.get("object_id", caller or ""), found.get("client_id", caller or "")
+        if found := self._people.get(caller or ""):
+            return found["object_id"], found["client_id"]
+        entry = directory.find(self._state, caller or "") or {}
+        name = entry.get("userPrincipalName") or entry.get("appId") or caller or ""
+        return caller or "", name
 
     def principals(self, object_id: str) -> list[str]:
         """Return an object's id and those of the groups it is in, through other groups too."""

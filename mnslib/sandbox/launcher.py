@@ -72,8 +72,10 @@ def control(
     """Return the answer of a control route of a running sandbox, such as `reset`.
 
     Raises:
-        OSError: if it does not answer, or refuses.
+        ValueError: with the sandbox's words, if it refuses what the body asks for.
+        OSError: if it does not answer, or refuses else.
     """
+    import urllib.error
     import urllib.request
 
     request = urllib.request.Request(
@@ -86,8 +88,13 @@ def control(
         },
     )
     context = ssl.create_default_context(cafile=connection["ca_file"])
-    with urllib.request.urlopen(request, timeout=30, context=context) as answer:
-        return dict(json.load(answer))
+    try:
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        if body is None:
+            raise
+        raise ValueError(str(json.load(error)["error"]["message"])) from error
 
 
 def _spawn(home: Path, idle_exit_minutes: float) -> dict[str, Any]:

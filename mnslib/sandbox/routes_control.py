@@ -9,10 +9,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from mnslib.sandbox import completion, world
+from mnslib.sandbox import completion, directory, routes_entra, world
 from mnslib.sandbox.faults import Faults, check_script
 from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.throttle import Throttle, check_limits, load_limits
+from mnslib.sandbox.tokens import credential
 from mnslib.sandbox.wire import Answer, Call, Json, arm_error, parsed, routes
 
 _LAST_MOMENT = 7_258_118_400.0  # the year 2200; dates end somewhere
@@ -153,6 +154,57 @@ def set_switches(call: Call) -> Answer:
     return get_switches(call)
 
 
+# sign-in as anybody of the directory
+
+
+def get_credential(call: Call) -> Answer:
+    """Return id and secret of whom the body names: `{"principal": ...}`.
+
+    That is an identity of the world, or one of the directory by object id, user principal name,
+    application id, mail or display name.
+    """
+    body = _checked(lambda given: _only(given, "principal"), parsed(call))
+    return Answer(body=_who(call, body))
+
+
+def get_token(call: Call) -> Answer:
+    """Return a token for whom the body names: `{"principal": ..., "resource": ...}`.
+
+    The resource is an audience of the sandbox, such as the id of AKS' server application.
+    """
+    body = _checked(lambda given: _only(given, "principal", "resource"), parsed(call))
+    resource = body.get("resource")
+    if not isinstance(resource, str):
+        raise arm_error(400, "InvalidParameter", "the body needs a resource")
+    who = _who(call, body)
+    return routes_entra.issued(call, call.state.meta("tenant_id"), resource, who["object_id"])
+
+
+def _who(call: Call, body: Json) -> Json:
+    wanted = body.get("principal")
+    if not isinstance(wanted, str) or not wanted.strip():
+        raise arm_error(400, "InvalidParameter", "the body needs a principal")
+    identities, known = call.state.meta("identities"), directory.entries(call.state)
+    own = identities.get(wanted)
+    found = [own["object_id"]] if own else directory.called(call.state, wanted)
+    shown = ", ".join(f"{known[one]['kind']} {known[one]['displayName']} ({one})" for one in found)
+    if not found:
+        names = ", ".join(identities)
+        text = f"nobody in the directory is called {wanted[:100]!r}; there are {names} and others"
+        raise arm_error(404, "PrincipalNotFound", text)
+    if len(found) > 1:
+        text = f"{len(found)} are called {wanted[:100]!r}: {shown}"
+        raise arm_error(409, "AmbiguousPrincipal", text)
+    who = credential(call.state, found[0])
+    if who is None:
+        inside = [known[one] for one in directory.members_of(call.state, found[0])]
+        names = ", ".join(one["displayName"] for one in inside if one["kind"] != "Group")
+        text = f"{shown} is a group, as which nobody signs in; in it are: {names or 'nobody'}"
+        raise arm_error(400, "PrincipalIsGroup", text)
+    about = known[found[0]]
+    return {"kind": about["kind"], "name": about["displayName"], **who}
+
+
 # limits and faults
 
 
@@ -195,6 +247,8 @@ _TABLE = (
     ("POST", "clock", advance_clock),
     ("GET", "switches", get_switches),
     ("POST", "switches", set_switches),
+    ("POST", "credential", get_credential),
+    ("POST", "token", get_token),
     ("GET", "limits", get_limits),
     ("POST", "limits", set_limits),
     ("GET", "faults", get_faults),

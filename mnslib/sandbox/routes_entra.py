@@ -6,8 +6,16 @@ import hmac
 import json
 from urllib.parse import parse_qsl
 
+from mnslib.sandbox import directory
 from mnslib.sandbox.offers import offers
-from mnslib.sandbox.tokens import KEY_ID, TOKEN_SECONDS, audiences, sign
+from mnslib.sandbox.tokens import (
+    KEY_ID,
+    TOKEN_SECONDS,
+    audiences,
+    claims_of,
+    credential,
+    sign,
+)
 from mnslib.sandbox.wire import Answer, Call, Json, entra_error, routes
 
 
@@ -69,22 +77,19 @@ def token(call: Call) -> Answer:
         text = f"The provided value for scope {resource} is not valid. Client credential flows "
         text += "must have a scope value with /.default suffixed to the resource identifier "
         raise entra_error(400, "invalid_scope", 1002012, f"{text}(application ID URI).")
+    return issued(call, tenant, resource, identity["object_id"])
+
+
+def issued(call: Call, tenant: str, resource: str, object_id: str) -> Answer:
+    """Return a token of somebody for a resource, or that there is no such resource."""
     if resource.rstrip("/") not in audiences(call.origin):
         text = f"The resource principal named {resource} was not found in the tenant named "
         text += f"{tenant}. This can happen if the application has not been installed by the "
         text += "administrator of the tenant or consented to by any user in the tenant. You might "
         text += "have sent your authentication request to the wrong tenant."
         raise entra_error(400, "invalid_resource", 500011, text)
-    claims = {
-        "aud": resource,
-        "iss": _issuer(call.origin, tenant),
-        "tid": tenant,
-        "oid": identity["object_id"],
-        "sub": identity["object_id"],
-        "appid": identity["client_id"],
-        "idtyp": "app",
-        "ver": "2.0",
-    }
+    claims = {"aud": resource, "iss": _issuer(call.origin, tenant), "tid": tenant}
+    claims |= claims_of(call.state, object_id)
     seconds = {"expires_in": TOKEN_SECONDS, "ext_expires_in": TOKEN_SECONDS}
     return Answer(
         body={"token_type": "Bearer", **seconds, "access_token": sign(call.state, claims)}
@@ -92,10 +97,12 @@ def token(call: Call) -> Answer:
 
 
 def _client(call: Call, form: dict[str, str]) -> Json:
-    identities: Json = call.state.meta("identities")
     given = form.get("client_id", "")
-    identity = next((i for i in identities.values() if i["client_id"] == given.lower()), None)
-    if identity is None:
+    identities: Json = call.state.meta("identities")
+    own = [one["object_id"] for one in identities.values() if one["client_id"] == given.lower()]
+    found = [*own, *directory.called(call.state, given)]
+    identity = credential(call.state, found[0]) if found else None
+    if identity is None or identity["client_id"] != given.lower():
         text = f"Application with identifier '{given}' was not found in the directory "
         text += f"'{call.params['tenant']}'. This can happen if the application has not been "
         text += "installed by the administrator of the tenant or consented to by any user in the "
@@ -111,7 +118,7 @@ def _client(call: Call, form: dict[str, str]) -> Json:
             f"client secret value, not the client secret ID, for a secret added to app '{given}'."
         )
         raise entra_error(401, "invalid_client", 7000215, text)
-    return dict(identity)
+    return identity
 
 
 _TABLE = (

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from urllib.parse import urlencode
 
-from mnslib.sandbox import directory
+from mnslib.sandbox import directory, grants
 from mnslib.sandbox.state import utc_text
 from mnslib.sandbox.wire import Answer, Call, Json, Refusal, parsed, routes
 
@@ -88,7 +88,11 @@ def get_by_ids(call: Call) -> Answer:
 
 
 def me(call: Call) -> Answer:
-    """Refuse: an application is nobody."""
+    """Return the signed-in user; an application is nobody."""
+    guid, caller = _caller(call)
+    if caller.get("kind") == "User":
+        context = f"{call.origin}/graph/v1.0/$metadata#users/$entity"
+        return Answer(body={"@odata.context": context} | _shown(guid, caller))
     text = "/me request is only valid with delegated authentication flow."
     raise _error(call, 400, "BadRequest", text)
 
@@ -143,9 +147,15 @@ def _kind(call: Call) -> str:
     return _KINDS[name]
 
 
+def _caller(call: Call) -> tuple[str, Json]:
+    guid, _ = grants.of(call.state).person(call.identity)
+    return guid, directory.find(call.state, guid) or {}
+
+
 def _allow(call: Call, collection: str) -> None:
-    identity = call.state.meta("identities")[call.identity]
-    caller = directory.find(call.state, identity["object_id"]) or {}
+    _, caller = _caller(call)
+    if caller.get("kind") == "User":  # Source: Entra ID, default permissions of member users
+        return
     if not _PERMISSIONS[collection] & set(caller.get("graph", [])):
         text = "Insufficient privileges to complete the operation."
         raise _error(call, 403, "Authorization_RequestDenied", text)

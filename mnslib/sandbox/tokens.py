@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from mnslib.sandbox import directory
 from mnslib.sandbox.resources import cluster_id
 from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Call, Json, Refusal, surface_error
@@ -19,6 +20,7 @@ TOKEN_SECONDS = 3600
 PROMETHEUS_AUDIENCE = "https://prometheus.monitor.azure.com"
 ARM_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 KEY_ID = "sandbox-1"
+AZURE_CLI_ID = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"  # through which people sign in
 
 
 def audiences(origin: str) -> dict[str, str]:
@@ -32,6 +34,35 @@ def admin_token(state: State, cluster: Json) -> str:
     """Return the token that makes its bearer the admin of this cluster, until it is deleted."""
     text = f"{cluster['id'].lower()} {cluster['properties']['resourceUID']}"
     return hmac.new(state.meta("keys")["signing"].encode(), text.encode(), "sha512").hexdigest()
+
+
+def credential(state: State, object_id: str) -> Json | None:
+    """Return id and secret with which one of the directory signs in; None where nobody can.
+
+    A world's identities have their own; to all others a secret is due by their id. Groups, and who
+    is not there, sign in nowhere. Azure has secrets of applications only.
+    """
+    for one in state.meta("identities").values():
+        if one["object_id"] == object_id:
+            return {name: one[name] for name in ("client_id", "client_secret", "object_id")}
+    entry = directory.find(state, object_id)
+    if entry is None or entry["kind"] == "Group":
+        return None
+    key = state.meta("keys")["signing"].encode()
+    secret = hmac.new(key, f"sign-in {object_id}".encode(), "sha256").hexdigest()
+    client_id = entry.get("appId", object_id)
+    return {"client_id": client_id, "client_secret": secret, "object_id": object_id}
+
+
+def claims_of(state: State, object_id: str) -> Json:
+    """Return whom a token names: an application by its id, a user by its name as well."""
+    entry = directory.find(state, object_id) or {}
+    claims: Json = {"oid": object_id, "sub": object_id, "ver": "2.0"}
+    if entry.get("kind") == "User":
+        name = {"name": entry["displayName"], "upn": entry["userPrincipalName"]}
+        return claims | name | {"appid": AZURE_CLI_ID, "idtyp": "user"}
+    found = credential(state, object_id) or {}
+    return claims | {"appid": found.get("client_id", object_id), "idtyp": "app"}
 
 
 def sign(state: State, claims: Json) -> str:
@@ -57,7 +88,7 @@ class Verifier:
     """Checks bearer tokens; remembers those that were good until they expire."""
 
     def __init__(self, state: State, *, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+        self._state, self._clock = state, clock
         self._public = state.meta("keys")["jwt_public"]
         self._tenant = state.meta("tenant_id")
         self._identities = {
@@ -66,7 +97,7 @@ class Verifier:
         self._good: dict[str, Json] = {}
 
     def identity(self, bearer: str, surface: str, call: Call) -> str | None:
-        """Return the identity's name, or None if the token does not open this surface.
+        """Return the identity's name, of anybody else the object id, or None for who is not let in.
 
         Raises:
             Refusal: 401 for a good token of another tenant.
@@ -80,7 +111,9 @@ class Verifier:
             return None
         if claims["tid"] != self._tenant:
             raise _wrong_tenant(surface, claims["tid"], self._tenant)
-        return self._identities.get(claims["oid"])
+        object_id = claims["oid"]
+        is_known = directory.find(self._state, object_id) is not None
+        return self._identities.get(object_id, object_id if is_known else None)
 
     def _claims(self, bearer: str) -> Json | None:
         import jwt

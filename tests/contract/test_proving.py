@@ -16,6 +16,7 @@ PAYMENTS = "00000000-0000-4000-9000-000000000001"
 SEARCH = "00000000-0000-4000-9000-000000000002"
 PLATFORM = "00000000-0000-4000-9000-000000000008"
 MEMBER = "00000000-0000-4000-b100-000000000003"
+ADMIN = "00000000-0000-4000-b100-000000000001"
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_defaults_let_a_pod_in_and_the_quota_refuses_the_large_one(proven, sandb
     proofs, _ = proven("aks-prod-weu-1", "payments-ledger")
     assert states(proofs) == {
         "quota": "works", "bare": "works", "over": "works", "network": "works",
-        "group grp-payments": "computed only",
+        "group grp-payments": "works",
     }  # fmt: skip
     assert proofs["bare"].why.startswith("LimitRange ")
     assert proofs["over"].said.startswith("exceeded quota: defaultresourcequota, requested: ")
@@ -87,10 +88,16 @@ def test_a_group_is_proven_by_somebody_in_a_group_of_it(proven):
     assert held["fetch the kubeconfig"].proven is False, "Writer alone does not give it"
 
 
+def test_a_user_of_the_group_proves_it_as_well(proven):
+    proofs, _ = proven("aks-prod-weu-2", "ml-serving", (GROUP, PAYMENTS, WRITER))
+    assert proofs["group grp-payments"].state == "works"
+    assert proofs["group grp-payments"].why.startswith("Asked as Ada Fischer, ")
+
+
 def test_whoever_cannot_be_asked_is_told_why(proven):
-    grants = [(GROUP, SEARCH, WRITER), (GROUP, PAYMENTS, WRITER)]
+    grants = [(GROUP, SEARCH, WRITER), (SP, ADMIN, WRITER)]
     proofs, _ = proven("aks-prod-weu-2", "ml-serving", *grants)
-    empty, other = proofs["group grp-search"], proofs["group grp-payments"]
+    empty, other = proofs["group grp-search"], proofs["service principal app-admin"]
     assert (empty.state, other.state) == ("computed only", "computed only")
     assert "nobody is in it" in empty.why
     assert "proof_credential" in other.why
