@@ -53,16 +53,12 @@ class Line:
 
 
 def impact(change: Change, cluster: ObservedCluster) -> list[Line]:
-    """Return what a change does to the namespace that it takes over; nothing of any other.
+    """Return what a change with the risk `adoption` does; nothing where that was not read.
 
     Lines of workloads suppose that all others have the pods that they want.
     """
-    before, after, view = change.before, change.after, cluster.kubernetes
+    after, view = change.after, cluster.kubernetes
     if after is None or view is None or not cluster.inside:
-        return []
-    is_first = before is None or before.provisioning_state in ("Failed", "Canceled")
-    is_there = is_first and view.is_unmanaged(after.id.namespace_name)
-    if not is_there or after.adoption_policy in models.NOT_TAKEN:
         return []
     there = _There(change, after, cluster, view)
     found = [*there.quota(), *there.values(), *there.workloads(), *there.traffic()]

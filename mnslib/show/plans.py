@@ -28,7 +28,7 @@ from mnslib.models import (
 )
 from mnslib.provisioning.adoption import State, impact, smallest_quota
 from mnslib.provisioning.approval import Approval, to_go_ahead
-from mnslib.provisioning.changes import Change, FieldDifference
+from mnslib.provisioning.changes import Change, FieldDifference, RiskName
 from mnslib.provisioning.observe import ObservedState
 from mnslib.provisioning.plan import Plan
 from mnslib.provisioning.principals import with_names
@@ -207,7 +207,7 @@ def adoption_table(plan: Plan) -> Table:
     """
     clusters, worst = short_names({change.id.cluster for change in plan.to_do}), list(State)
     found = []
-    for change in plan.to_do:
+    for change in (one for one in plan.to_do if RiskName.ADOPTION in one.risk_names):
         lines = impact(change, plan.observed.clusters[change.id.cluster])
         lines.sort(key=lambda line: worst.index(line.state))
         found += [(change, lines)] if lines else []
@@ -223,7 +223,8 @@ def adoption_table(plan: Plan) -> Table:
                 if is_whole or (change.after and amount > change.after.quota[name])
             ]
             row = {"rule": "" if is_whole else first.rule, "state": first.state.value, "line": ""}
-            row["what"] = _said("impact_of_all" if is_whole else "impact", of)
+            what = _said("impact_of_all" if is_whole else "impact", of)
+            row["what"] = with_names(what, plan.observed.principals)
             rows.append(_place(change.id, clusters) | row | {"smallest": least})
     blocked = any(lines[0].state is State.BLOCK for _, lines in found)
     return view("adoption", rows, total=len(rows), blocked=blocked)

@@ -146,6 +146,9 @@ def test_an_update_in_steps_and_a_namespace_where_nothing_runs():
 def test_nothing_adopted_is_one_sentence():
     table = adoption_table(make_plan([make_spec()], make_observed()))
     assert repr(table) == "Nothing is adopted."
+    beside = [make_spec("new"), make_spec(SHOP, adoption_policy=AdoptionPolicy.ALWAYS)]
+    table = adoption_table(make_plan(beside, world(make_workload())))
+    assert {str(row[0]) for row in table.rows} == {"shop (aks-1)"}
 
 
 def test_no_name_from_outside_acts_in_the_table():
