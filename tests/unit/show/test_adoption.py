@@ -41,7 +41,7 @@ def test_a_namespace_begins_with_all_of_it_and_then_has_what_blocks():
     table = shown(there, quota={"cpu_request": "2"})
     assert [str(row[0]) for row in table.rows[:2]] == ["shop (aks-1)"] * 2
     first, *rest = said(there, quota={"cpu_request": "2"})
-    assert first == ("all of it", "✕ BLOCK", "3 BLOCK (1 of them whatever the quota), 8 OK")
+    assert first == ("all of it", "✕ BLOCK", "3 BLOCK (1 whatever the quota), 8 OK")
     # 2 of web, 500m of bare, 500m of an update
     assert table.rows[0][4].splitlines() == [
         "cpu_request: 3000m", "cpu_limit: 5000m", "memory_request: 6Gi", "memory_limit: 12Gi",
