@@ -8,7 +8,14 @@ rest on.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from mnslib.errors import ArmError, ArmNotFoundError, MnsError, cut
+from mnslib.errors import (
+    ArmError,
+    ArmNotFoundError,
+    MnsError,
+    PreflightError,
+    cut,
+    few_words,
+)
 from mnslib.models import Ensure, NamespaceSpec
 from mnslib.provisioning.changes import words
 from mnslib.provisioning.observe import Facts, ObservedCluster
@@ -22,6 +29,12 @@ ROOM = 100
 """Role assignments left below which it is told; our choice: two for each of 50 teams."""
 
 _OF_CLUSTER = ("runs", "kubernetes", "private", "entra", "roles", "policies", "metrics")
+_KINDS = {
+    "subscriptions": "subscription",
+    "resourcegroups": "resource group",
+    "managedclusters": "cluster",
+    "managednamespaces": "namespace",
+}
 T = TypeVar("T")
 
 
@@ -105,7 +118,8 @@ def permissions(facts: Facts, steps: Iterable[str]) -> tuple[CheckResult, ...]:
     for step in steps:
         of = words("steps")[step]
         scope, rights = facts.rights[of["at"]]
-        step_facts = known | of | {"scope": scope}
+        *_, kind, name = scope.split("/")
+        step_facts = known | of | {"scope": scope, "place": f"{_KINDS[kind.lower()]} {name}"}
         if isinstance(rights, MnsError):
             lines.append(_unknown("may", rights, step_facts))
             continue
@@ -117,12 +131,23 @@ def permissions(facts: Facts, steps: Iterable[str]) -> tuple[CheckResult, ...]:
             if not any(one.allows(action, is_data=is_data) for one in rights)
         ]
         if lacking:
-            lines.append(told("may", step_facts | {"lacking": ", ".join(lacking)}))
+            short = (action.removeprefix("Microsoft.ContainerService/") for action in lacking)
+            lines.append(told("may", step_facts | {"lacking": ", ".join(short)}))
         else:
             may.append(of["does"])
     if may:
         lines.append(told("permitted", known | {"may": "; ".join(may)}, is_well=True))
     return tuple(lines)
+
+
+def refused(lines: Sequence[CheckResult], error: MnsError) -> PreflightError:
+    """Return the error that names every step of `permissions` that will be refused.
+
+    Args:
+        error: of the first that was; it says all where no line does.
+    """
+    odd = [f"{one.detail} {one.why}" for one in lines if one.status is CheckStatus.WARNING]
+    return PreflightError(" ".join(["Nothing was written.", *(odd or [str(error)])]))
 
 
 def told(check: str, facts: Mapping[str, Any], *, is_well: bool = False) -> CheckResult:
@@ -156,7 +181,7 @@ def _unknown(check: str, error: MnsError, known: Mapping[str, Any]) -> CheckResu
     found = words("checks")[check]
     what, remedy = str(error), ""
     if isinstance(error, ArmError):
-        what, remedy = error.what, error.remedy
+        what, remedy = few_words(error), error.remedy
     return CheckResult(
         name=f"{known['about']}: {found['name'].format_map(known)}",
         status=CheckStatus.UNKNOWN,

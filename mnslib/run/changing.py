@@ -23,7 +23,6 @@ from mnslib.errors import (
     ArmNotFoundError,
     ConfigError,
     MnsError,
-    PreflightError,
     SpecError,
     cut,
 )
@@ -44,7 +43,7 @@ from mnslib.provisioning.observe import (
 from mnslib.provisioning.plan import Plan, make_plan, plan_to_json
 from mnslib.provisioning.preflight import preflight, require_passed, worst_first
 from mnslib.provisioning.proof import Proven
-from mnslib.provisioning.readiness import permissions, readiness, steps_of
+from mnslib.provisioning.readiness import permissions, readiness, refused, steps_of
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.provisioning.writing import Writer
 from mnslib.requests import export, files, spec
@@ -381,8 +380,7 @@ class Changing(Run):
             return
         lines = permissions(facts, steps_of(self.specs))
         show_now(plans.checks_table(lines))
-        refused = [f"{o.detail} {o.remedy}" for o in lines if o.status is not CheckStatus.PASSED]
-        raise PreflightError(" ".join(["Nothing was written.", *refused, str(error)])) from error
+        raise refused(lines, error) from error
 
     def plan(self) -> None:
         """Show what would change, after writing it to `plan.json`.

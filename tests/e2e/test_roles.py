@@ -122,7 +122,7 @@ def test_with_namespace_contributor_only_each_step_that_will_be_refused_is_said_
     done = run_notebook("20", namespace_name="e2e-contributor")
     assert done.code == 4, done.output
     for step, role in (
-        ("Microsoft.ContainerService/managedClusters/read", "Reader"),
+        (f"Will be refused on cluster {CLUSTER}: managedClusters/read", "Reader"),
         ("nodes/read", "Azure Kubernetes Service RBAC Cluster Admin"),
         (
             "Microsoft.Authorization/roleAssignments/write",
@@ -130,7 +130,8 @@ def test_with_namespace_contributor_only_each_step_that_will_be_refused_is_said_
         ),
     ):
         assert step in done.result["headline"]
-        assert f'--role "{role}" --scope {sandbox.cluster(CLUSTER)}' in done.result["headline"]
+        assert f"The role {role} has it." in done.result["headline"]
+        assert f"--role &#34;{role}&#34;" in done.report
     assert "managedNamespaces/write" not in done.result["headline"]
     assert "may give roles on the namespace" in done.report
     assert writes(sandbox.requests()) == []
@@ -141,5 +142,5 @@ def test_a_lacking_role_for_access_alone_is_said_with_the_plan(run_notebook, gra
     done = run_notebook("20", namespace_name="e2e-no-access", dry_run="true")
     assert done.code == 0, done.output
     (said,) = done.result["warnings"]
-    assert said.startswith(f"{CLUSTER}: Will be refused at ")
+    assert said.startswith(f"{CLUSTER}: Will be refused on cluster {CLUSTER}: ")
     assert said.endswith("Microsoft.Authorization/roleAssignments/write.")

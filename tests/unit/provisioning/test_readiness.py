@@ -173,11 +173,11 @@ def test_room_ends_a_hundred_assignments_before_the_limit():
 
 @pytest.mark.parametrize("fact", ["provider", "safeguards", "assignments", "cluster"])
 def test_what_could_not_be_read_is_unknown_and_says_why(fact):
-    refused = ArmForbiddenError("You may not read it.", remedy="Get the role Reader.")
+    refused = ArmForbiddenError("Refused.", status=403, remedy="Get the role Reader.")
     found = [
         one for one in readiness(make_facts(**{fact: refused})) if one.status is CheckStatus.UNKNOWN
     ]
-    assert [one.detail for one in found] == ["unknown: You may not read it."]
+    assert [one.detail for one in found] == ["unknown: no permission"]
     assert found[0].remedy == "Get the role Reader."
 
 
@@ -189,7 +189,7 @@ def test_namespace_contributor_is_told_each_step_that_will_be_refused_where_and_
     refused = {one.name: (one.detail, one.remedy) for one in lines if one.remedy}
     scope = SCOPES["namespace"]
     assert refused["aks-1: may give roles on the namespace"] == (
-        f"Will be refused at {scope}: Microsoft.Authorization/roleAssignments/write.",
+        "Will be refused on namespace team-a: Microsoft.Authorization/roleAssignments/write.",
         "az role assignment create --assignee OBJECT_ID"
         f' --role "Role Based Access Control Administrator" --scope {scope}',
     )
@@ -222,10 +222,10 @@ def test_roles_inside_count_only_where_azure_decides_there():
 
 def test_rights_that_cannot_be_read_are_unknown():
     facts = make_facts()
-    refused = (SCOPES["cluster"], ArmForbiddenError("You may not ask."))
+    refused = (SCOPES["cluster"], ArmForbiddenError("Refused.", status=403))
     facts = replace(facts, rights={**facts.rights, "cluster": refused})
     (line,) = permissions(facts, ["read"])
-    assert (line.status, line.detail) == (CheckStatus.UNKNOWN, "unknown: You may not ask.")
+    assert (line.status, line.detail) == (CheckStatus.UNKNOWN, "unknown: no permission")
 
 
 def test_a_deletion_needs_other_steps_than_a_creation():
