@@ -349,7 +349,9 @@ def open_(notebook: str, *, no_lab: bool, lab: Sequence[str], **options: Any) ->
         root = copy.parents[2]  # the runs alone, wherever they lie: no home, no other folder
         page = quote(copy.relative_to(root).as_posix())  # of a file, it prints another address
         own = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{page}"]
-        own.append("--LabApp.news_url=None")  # it asks for leave to fetch news, over the notebook
+        # it would ask for leave to fetch news, over the notebook; of this start alone
+        settings = [str(project.PACKAGE / "run/lab"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+        os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
         command = [sys.executable, "-m", "jupyterlab", *own, *lab]
         if sys.platform == "win32":
             sys.exit(subprocess.call(command))
