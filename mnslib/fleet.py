@@ -41,6 +41,7 @@ from mnslib.requests import files, spec
 from mnslib.requests.columns import COLUMNS
 from mnslib.resource_ids import ID_COLUMNS, ClusterId, ManagedNamespaceId
 from mnslib.results import ApplyResult, CheckResult, utc_now
+from mnslib.run.cells import watch_cells
 from mnslib.run.changing import Changing, checked, identified, observed, rules
 from mnslib.run.handover import kubeconfig_text
 from mnslib.run.parameters import refused_values
@@ -102,6 +103,7 @@ def connect(
     Raises:
         ConfigError: if a word does not exist, a file is missing, or nothing says where to look.
     """
+    watch_cells()
     here = Path.cwd()
     settings: dict[str, Any] = {
         "target": target,

@@ -1,5 +1,6 @@
 """Whether a plan may be applied: three explicit values, none inferred, and the caps. Pure."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -131,7 +132,10 @@ def _refused(why: str, **facts: object) -> str:
     return f"Nothing was written: {words('refusals')[why].format_map(facts)}"
 
 
-def to_go_ahead(digest: str, risk_names: Iterable[str]) -> str:
-    """Return what to write into the parameters so that a plan with these risks is applied."""
-    allow = ", ".join(sorted(set(risk_names)))
+def to_go_ahead(digest: str, risk_names: Iterable[str], *, in_python: bool = False) -> str:
+    """Return what to write so that a plan is applied: into a parameter file, or into the cell."""
+    names = sorted(set(risk_names))
+    if in_python:
+        return f'dry_run = False\napproved_digest = "{digest}"\nallow = {json.dumps(names)}'
+    allow = ", ".join(names)
     return f'dry_run: false\napproved_digest: "{digest}"\nallow: [{allow}]'

@@ -23,9 +23,11 @@ def start(notebook: str, cells: Mapping[str, Any]) -> Changing | Reading:
     Raises:
         ConfigError: if a parameter has an unknown name or a value that does not exist.
     """
+    from mnslib.run.cells import watch_cells
     from mnslib.run.parameters import read_parameters
     from mnslib.run.project import find_project_root
 
+    watch_cells()
     declared = read_parameters(find_project_root() / "notebooks" / f"{notebook}.ipynb")
     names = {parameter.name for parameter in declared}
     if "namespace_name" in names:

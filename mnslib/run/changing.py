@@ -24,13 +24,14 @@ from mnslib.errors import (
     ConfigError,
     MnsError,
     SpecError,
+    StalePlanError,
     cut,
 )
 from mnslib.models import Ensure, NamespaceSpec, Principal
 from mnslib.provisioning import apply as applying
 from mnslib.provisioning import principals, proof
 from mnslib.provisioning import resume as resuming
-from mnslib.provisioning.approval import Approval, Caps, decide
+from mnslib.provisioning.approval import Approval, Caps, decide, to_go_ahead
 from mnslib.provisioning.changes import Change
 from mnslib.provisioning.journal import JOURNAL_NAME, Journal, read_events, read_timeline
 from mnslib.provisioning.observe import (
@@ -64,7 +65,7 @@ from mnslib.results import (
 from mnslib.run import handover, project, runs
 from mnslib.run.locks import only_writer
 from mnslib.run.log import tell
-from mnslib.run.progress import apply_progress, show_now
+from mnslib.run.progress import apply_progress, is_notebook, show_now
 from mnslib.run.proving import prove
 from mnslib.run.record import Run
 from mnslib.run.targets import Target
@@ -436,6 +437,17 @@ class Changing(Run):
         """Return what each cluster has committed before and after, as a table."""
         return plans.clusters_table(self.planned)
 
+    def way_on(self, error: BaseException) -> str:
+        """Return the approval that a plan lacks, or how to resume what is left of one."""
+        in_cells, left = is_notebook() and self.notebook != LIBRARY, self.so_far
+        if isinstance(error, StalePlanError) and (plan := vars(self).get("planned")):
+            return to_go_ahead(plan.digest, plan.risk_names(), in_python=in_cells)
+        can_resume = "resume_run" in self.parameters and not (left.is_dry_run or left.needs_plan)
+        if not can_resume or not left.unfinished:
+            return ""
+        name = self.directory.name
+        return f'resume_run = "{name}"' if in_cells else f"mns resume {name}"
+
     def approve(
         self,
         *,
@@ -463,7 +475,7 @@ class Changing(Run):
             total=len(self._earlier.items) if self._earlier else None,
             failed_before=self._rest.failed_before if self._rest else frozenset(),
         )
-        return plans.approval_report(self.approval)
+        return plans.approval_report(self.approval, in_notebook=is_notebook())
 
     def apply(self) -> Stack:
         """Return one outcome per request; shows progress; keeps the journal.

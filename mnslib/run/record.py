@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -23,7 +22,6 @@ from mnslib.provisioning.journal import JOURNAL_NAME
 from mnslib.results import ApplyResult, CheckResult, RunRecord, RunStatus, about, utc_now, utc_text
 from mnslib.run import project, runs
 from mnslib.run.parameters import TARGETS, Parameter, check_parameters, recordable
-from mnslib.run.progress import ipython
 from mnslib.run.targets import WAY, Target, open_target, sandbox_name
 from mnslib.secrets import hide_secrets
 from mnslib.show.displays import Shown, Table, pictures
@@ -58,10 +56,10 @@ class Run(Shown):
             yet.
     """
 
-    _open: ClassVar["Run | None"] = None
+    open: ClassVar["Run | None"] = None
     """The run of this kernel that is told of a failing cell."""
 
-    _is_closed = _has_failed = False
+    is_closed = has_failed = False
     result: ApplyResult | None = None
     status: RunStatus
     beside: Mapping[str, Any] = MappingProxyType({})
@@ -113,18 +111,16 @@ class Run(Shown):
             if not isinstance(error, ConfigError):
                 said = cut(f"{type(error).__name__}: {error}")
                 refusal = ConfigError(f"A parameter has a value that cannot be read: {said}")
-        if (last := Run._open) is not None:
+        if (last := Run.open) is not None:
             if last.status is RunStatus.STOPPED:
                 said = "Its kernel began another run before this one ended."
                 last.write(RunStatus.STOPPED, last.behind_written(said))
             last.close()
         end_pauses()  # where the one before was interrupted, this one waits as it needs
         run = cls(notebook, given, directory, environment)
-        run._cells, Run._open = cells, run
-        if (shell := ipython()) is not None:
-            shell.events.register("post_run_cell", _after_cell)  # which is there once at most
+        run._cells, Run.open = cells, run
         if refusal is not None:
-            run._has_failed = True
+            run.has_failed = True
             run.write_failure(refusal)
             raise refusal
         if not given.get("snapshot_run"):
@@ -163,7 +159,7 @@ class Run(Shown):
 
     def require_open(self) -> None:
         """Raise ConfigError if the run has ended, or a cell has changed a parameter since."""
-        if self._is_closed:
+        if self.is_closed:
             raise ConfigError("This run has ended: run the setup cell, which begins a new one.")
         self.require_unchanged()
 
@@ -178,13 +174,15 @@ class Run(Shown):
         """The way to Azure or to the sandbox; a run that analyzes an earlier one never takes it."""
         return open_target(**{name: str(self.parameters[name]) for name in WAY})
 
+    def way_on(self, error: BaseException) -> str:
+        """Return what to write into its parameters, or to call, to go on after an error."""
+        return ""
+
     def close(self) -> None:
         """Let nothing that comes later in this process touch the record."""
-        self._is_closed = True
+        self.is_closed = True
         self._mark.release()
         (self.directory / runs.UNDER_WAY_NAME).unlink(missing_ok=True)
-        if Run._open is self:
-            Run._open = None
 
     @property
     def so_far(self) -> ApplyResult:
@@ -236,7 +234,7 @@ class Run(Shown):
             is_own: it came from a step of the run, which knows what it means for it.
         """
         status, headline = RunStatus.FAILED, str(error)
-        if self._is_closed:
+        if self.is_closed:
             return  # as where something is not as requested, which is recorded before it is raised
         if isinstance(error, KeyboardInterrupt):
             status, headline = RunStatus.INTERRUPTED, "Interrupted before the run ended."
@@ -296,20 +294,6 @@ class Run(Shown):
             caption=f"{status.value.capitalize()}: {headline}",
             note=next_steps(told, self.directory.name),
         )
-
-
-def _after_cell(cell: Any) -> None:
-    """Have the open run write how a cell failed, unless that follows from a cell before.
-
-    Nor where it came up in a step of another run, of a notebook or of the library.
-    """
-    error = cell.error_in_exec or cell.error_before_exec
-    frames = [frame for frame, _ in walk_tb(error.__traceback__ if error else None)]
-    steps_of = [one for one in (f.f_locals.get("self") for f in frames) if isinstance(one, Run)]
-    if (run := Run._open) is not None:
-        if error is not None and not run._has_failed and (not steps_of or steps_of[0] is run):
-            run.write_failure(error, is_own=bool(steps_of))
-        run._has_failed = error is not None
 
 
 def _injected(sources: Sequence[str]) -> list[str]:

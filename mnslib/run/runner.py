@@ -46,9 +46,6 @@ SAVE_AFTER_SECONDS = 0.1
 """A cell that runs longer is run over a notebook saved as it began. Our choice: tables take less,
 so what a killed run can lose is what its last tenths of a second showed."""
 
-FORM = "run.form("
-"""Where a cell says so, a form asks for the parameters."""
-
 _UNAPPROVED = {"dry_run": True, "approval": "digest", "approved_digest": "", "allow": []}
 Ending = tuple[RunStatus, str]
 """How an execution ended, seen from outside the kernel, and the headline; DONE where the last cell
@@ -311,7 +308,7 @@ def open_copy(notebook: str | Path, *, parameters: Mapping[str, Any], runs_dir: 
     copy = directory / path.name
     content = json.loads(path.read_text(encoding="utf-8"))
     code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
-    has_form = any(FORM in "".join(cell["source"]) for cell in code)
+    has_form = any("run.form(" in "".join(cell["source"]) for cell in code)
     for cell in code:
         is_asked_here = PARAMETERS_TAG in cell["metadata"].get("tags", ())
         if is_asked_here:

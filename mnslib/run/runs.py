@@ -391,10 +391,13 @@ def by_journal(directory: Path, record: Mapping[str, Any]) -> tuple[dict[str, An
     return told, bool(result.outcomes) and not is_continued
 
 
-def write_end(directory: Path, record: dict[str, Any]) -> str:
+def write_end(
+    directory: Path, record: dict[str, Any], executed: Mapping[str, Any] | None = None
+) -> str:
     """Write how a run ended, whatever ended it, and its report; return why there is no report.
 
-    Where nothing can be written, the record becomes that of a run that was stopped by it.
+    Where nothing can be written, the record becomes that of a run that was stopped by it. Its
+    notebook is the one in the directory where it is not given, as JSON.
     """
     from mnslib.show.html import report_html
 
@@ -403,7 +406,7 @@ def write_end(directory: Path, record: dict[str, Any]) -> str:
     record["artifacts"] = list(dict.fromkeys([*made, *record["artifacts"]]))
     try:
         project.write_result(directory, record)
-        project.write_whole(directory / "report.html", report_html(notebook, record))
+        project.write_whole(directory / "report.html", report_html(notebook, record, executed))
     except OSError as error:
         said = unwritable(error)
         if record["headline"] != said:

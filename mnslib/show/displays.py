@@ -27,6 +27,8 @@ CHART = "mnslib_chart"
 """Metadata of an output: the chart in it, which is `charts/<name>.svg` of the run as well."""
 EMPTY = "mnslib_empty"
 """Metadata of an output: it says that nothing was found, or could not be read."""
+CARD = "mnslib_card"
+"""Metadata of an output: it is the card of the error that ended its cell."""
 
 
 class _Display:
@@ -214,12 +216,14 @@ class Callout(_Display):
     Attributes:
         text: prose; its line breaks are kept.
         code: what to copy, in fixed width.
+        elsewhere: another place, and what to copy there instead.
         tags: words behind the title, such as the risk's name.
     """
 
     title: str
     text: str = ""
     code: str = ""
+    elsewhere: tuple[str, str] = ("", "")
     tags: Sequence[str] = ()
     tone: Tone = "calm"
 

@@ -60,23 +60,26 @@ def page(*, body: str, figures: Iterable[Figure] = (), **about: str) -> str:
     return str(render("page.html.j2", figures=KeyFigures(list(figures)), **values))
 
 
-def report_html(notebook_path: Path, result: Record) -> str:
+def report_html(
+    notebook_path: Path, result: Record, executed: Mapping[str, Any] | None = None
+) -> str:
     """Return the report of a run: its executed notebook as a reader wants it, without code.
 
     Args:
         notebook_path: the executed notebook; a run refused before it began has none. Its charts are
             taken from `charts/` beside it.
         result: what the run's `result.json` holds.
+        executed: the notebook as JSON, where no file holds it.
     """
     directory, status = notebook_path.parent, result["status"]
-    notebook: dict[str, Any] = {"cells": []}
+    notebook = executed or {"cells": []}
     is_through = status in (RunStatus.DONE, RunStatus.FINDINGS)
     leads = told("report")
     lead = leads["dry_run"] if is_dry_run(result) and is_through else leads["leads"][status]
     finding, _, more = first_line(result).partition(". ")
     headline = finding.rstrip(".") or lead.split(":")[0].rstrip(".")
     with suppress(OSError, ValueError):  # there is none, or a full disk has cut it off
-        notebook = json.loads(notebook_path.read_text(encoding="utf-8"))
+        notebook = executed or json.loads(notebook_path.read_text(encoding="utf-8"))
     report = read_body(notebook, charts=directory / "charts", headline=headline)
     if text := next_steps(result, directory.name):
         last = next((one for one in report["sections"] if one.title == _NEXT), Section(_NEXT))
@@ -238,7 +241,7 @@ def _row(directory: str, record: Record, now: datetime) -> dict[str, Any]:
     """Return what the line of a run shows."""
     given, started = record["parameters"], instant(record["started_utc"])
     ended = now if record["status"] == "running" else instant(record["finished_utc"])
-    # plain papermill and JupyterLab leave no report
+    # one that was killed in JupyterLab leaves no report
     report = "report.html" if "report.html" in record["artifacts"] else "result.json"
     following, next_page = _word(record), report
     scopes = [given.get(name) for name in ("clusters", "subscription_ids")]

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from xml.etree import ElementTree
 
 import mistune
 
 from mnslib import errors
-from mnslib.show.displays import CHART, EMPTY, FOLD, NOTHING, Callout
+from mnslib.secrets import hide_secrets
+from mnslib.show.displays import CARD, CHART, EMPTY, FOLD, NOTHING, Callout
 from mnslib.show.svg import inlined
 from mnslib.show.tables import told
 from mnslib.show.templates import as_html, is_local
@@ -110,11 +112,13 @@ def read_body(notebook: Mapping[str, Any], *, charts: Path, headline: str) -> di
     ]
     cells = [cell for cell in cells if RUNNER_TAG not in cell["tags"]]
     code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"].strip()]
+    code = [cell for cell in code if "parameters" not in cell["tags"]]  # which take no step
     ran = [cell for cell in code if cell.get("execution_count") is not None]
     left_out = len(code) - len(ran)
     while left_out and cells and cells[-1] not in ran:
         cells.pop()
-    failed = [one for cell in cells for one in cell["outputs"] if one["output_type"] == "error"]
+    kinds = [{one["output_type"] for one in cell["outputs"]} for cell in cells]
+    failed = [cell["outputs"] for cell, has in zip(cells, kinds, strict=True) if "error" in has]
     first = next((cell for cell in cells if cell["cell_type"] == "markdown"), {"source": ""})
     sections = _sections([cell for cell in cells if cell is not first], charts, headline)
     while left_out and sections and not sections[-1].outputs:
@@ -129,7 +133,7 @@ def read_body(notebook: Mapping[str, Any], *, charts: Path, headline: str) -> di
         "title": heading[1].strip() if heading else "",
         "about": as_html(markdown_html(first["source"], shift=2)),
         "sections": [sections[place] for place in order if place < len(sections)],
-        "error": _error_box(failed[-1]) if failed else None,
+        "error": _card(failed[-1]) if failed else None,
         "left_out": left_out,
     }
 
@@ -202,7 +206,7 @@ def _shown(output: Mapping[str, Any], charts: Path, headline: str, prefix: str) 
         return _plain(joined(output["text"])) if output["name"] == "stdout" else None
     data = {kind: joined(value) for kind, value in output.get("data", {}).items() if value}
     about, text = output.get("metadata", {}), data.get("text/plain", "")
-    if "application/vnd.jupyter.widget-view+json" in data:
+    if CARD in about or "application/vnd.jupyter.widget-view+json" in data:
         return None
     if kind := next((kind for kind in _IMAGES if kind in data), ""):
         words = "Chart; its numbers are in the table beside it." if text[:1] == "<" else text
@@ -226,18 +230,34 @@ def _plain(text: str) -> Shown | None:
     return Shown("plain", clean, clean, {}) if clean.strip() else None
 
 
-def _error_box(output: Mapping[str, Any]) -> Callout:
-    """Return an error as a box; one without words of its own has those of the kind above it."""
-    texts, name = told("report"), output["ename"]
+def error_card(name: str, message: str, *, code: str = "") -> Callout:
+    """Return an error as a box; one without words of its own has those of the kind above it.
+
+    The first line of its message is a sentence, the others are details; `code` is what to copy.
+    """
+    texts = told("report")
     kind = {**vars(errors), "KeyboardInterrupt": KeyboardInterrupt}.get(name)
-    titles = [texts["errors"].get(parent.__name__) for parent in getattr(kind, "__mro__", ())]
-    title = next(filter(None, titles), "")
+    parents = [parent.__name__ for parent in getattr(kind, "__mro__", ())]
+    titles = [texts["errors"][parent] for parent in parents if parent in texts["errors"]]
+    said, _, details = _ANSI.sub("", hide_secrets(message)).partition("\n")
+    what_next = texts["following"].get(name, "") if titles else texts["unexpected"]
+    if details and what_next:
+        said = f"{said.rstrip(':')}."  # which is not followed by them at once
     return Callout(
-        title=title or f"Unexpected error: {name}",
-        text="" if title else texts["unexpected"],
-        code=_ANSI.sub("", output["evalue"]),
+        title=titles[0] if titles else f"Unexpected error: {name}",
+        text="\n".join(filter(None, [said, what_next])),
+        code="\n".join(filter(None, [dedent(details), code])),
         tone="critical",
     )
+
+
+def _card(outputs: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the card that a failed cell has shown, else one of its error."""
+    shown = [one["data"]["text/html"] for one in outputs if CARD in one.get("metadata", {})]
+    if shown and is_plain_html(joined(shown[-1])):
+        return as_html(joined(shown[-1]))
+    error = next(one for one in outputs if one["output_type"] == "error")
+    return error_card(error["ename"], error["evalue"])
 
 
 class _Markdown(mistune.HTMLRenderer):

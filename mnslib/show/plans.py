@@ -321,13 +321,17 @@ def plan_chart(plan: Plan) -> "Chart":
     )
 
 
-def approval_report(approval: Approval) -> Callout:
-    """Return what was decided; in a dry run, exactly what to write in order to go ahead."""
+def approval_report(approval: Approval, *, in_notebook: bool = False) -> Callout:
+    """Return what was decided; in a dry run, exactly what to write, and where, to go ahead."""
     plan, risks = approval.plan, approval.plan.risk_names()
-    is_settled = approval.may_write or not plan.to_do
-    code = "" if is_settled else to_go_ahead(plan.digest, risks)
-    tone: Tone = "good" if is_settled else "warning"
-    return _box("approval", approval, plan_sentence(plan), risks, code=code, tone=tone)
+    if approval.may_write or not plan.to_do:
+        return _box("approval", approval, plan_sentence(plan), risks, tone="good")
+    box = _box("approval", approval, plan_sentence(plan), risks, in_notebook, tone="warning")
+    in_file = to_go_ahead(plan.digest, risks)
+    if not in_notebook:
+        return replace(box, code=in_file)
+    in_cell = to_go_ahead(plan.digest, risks, in_python=True)
+    return replace(box, code=in_cell, elsewhere=(_said("in_a_file"), in_file))
 
 
 def outcome_sentence(result: ApplyResult) -> str:

@@ -213,7 +213,7 @@ def test_a_refused_run_shows_every_mistake_and_no_step_that_did_not_run(report) 
         headline="2 mistakes:",
     )
     assert "<h1>2 mistakes</h1>" in html
-    assert html.index("a.csv, row 3\n  a.csv, row 9") < html.index("About this notebook")
+    assert html.index("a.csv, row 3\na.csv, row 9") < html.index("About this notebook")
     assert "What would change" not in html
     assert "What is asked for" not in html
     assert "2 steps of the notebook did not run and are not shown." in html

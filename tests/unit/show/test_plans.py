@@ -177,7 +177,12 @@ def test_text_from_outside_is_escaped():
 def test_the_decision_says_exactly_what_to_write():
     plan = make_plan([make_spec("b", ensure=Ensure.ABSENT)], make_observed(make_namespace("b")))
     box = approval_report(Approval(plan=plan, may_write=False))
-    assert box.code == f'dry_run: false\napproved_digest: "{plan.digest}"\nallow: [deletion]'
+    in_file = f'dry_run: false\napproved_digest: "{plan.digest}"\nallow: [deletion]'
+    assert (box.code, box.elsewhere) == (in_file, ("", ""))
+    box = approval_report(Approval(plan=plan, may_write=False), in_notebook=True)
+    assert box.code == f'dry_run = False\napproved_digest = "{plan.digest}"\nallow = ["deletion"]'
+    assert box.elsewhere == ("Or, in a parameter file (YAML):", in_file)
+    assert "(YAML):\ndry_run: false\n" in repr(box)
     assert approval_report(Approval(plan=plan, may_write=True)).title.startswith("Approved")
 
 
