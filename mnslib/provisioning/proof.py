@@ -55,6 +55,7 @@ class Proven:
         rights: by principal what it may do.
         quotas: of the namespace; None where its cluster could not be asked.
         is_guarded: whether Deployment Safeguards change its pods.
+        somebody: object id of one who has a role there and was asked; empty where nobody was.
     """
 
     proofs: tuple[Proof, ...]
@@ -62,6 +63,7 @@ class Proven:
     quotas: Sequence[QuotaStatus] | None = None
     ranges: Sequence[LimitRange] = ()
     is_guarded: bool = False
+    somebody: str = ""
 
     @property
     def failed(self) -> list[Proof]:

@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from mnslib.show.charts import Chart
 
 PLAN_NAME = "plan.json"
+NOBODY = "nobody"
+"""As whom a pack of the sandbox signs in where nobody was asked: refused, and not the admin."""
 _FOUND_BY = {
     "specs": "requests", "_requests": "requests", "_policy": "requests", "observed": "observe",
     "facts": "observe",
@@ -707,6 +709,7 @@ class Changing(Run):
             self.target,
             cloud=given["cloud"],
             login=given["kubectl_login"],
+            identity=proven.somebody or NOBODY,
             beside={
                 "handover.html": handover_page(asked, pod, proven, moment=self.started, **about),
                 "starter.yaml": starter(change.id, pod, proven),

@@ -16,7 +16,7 @@ from mnslib.errors import ConfigError, cut
 from mnslib.kube.kubeconfig import merged_kubeconfig, namespace_kubeconfig
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.run.project import find_project_root, message, resolve_path, write_whole
-from mnslib.run.targets import SANDBOX_VARIABLE, Target, sandbox_file
+from mnslib.run.targets import IDENTITY_VARIABLE, SANDBOX_VARIABLE, Target, sandbox_file
 
 OWNER_FILE = "cluster-id"
 """Beside a kubeconfig: the cluster it is for, since two clusters may have the same name."""
@@ -34,12 +34,13 @@ def write_pack(
     *,
     cloud: str,
     login: str = "",
+    identity: str = "",
     beside: Mapping[str, str | bytes] = MappingProxyType({}),
 ) -> Path:
     """Return the kubeconfig of a namespace, written below the project folder (mode 0600).
 
     Args:
-        login: as `kubeconfig_text` takes it.
+        login, identity: as `kubeconfig_text` takes them.
         beside: what else goes into the pack, by those of `FILES`.
 
     Raises:
@@ -49,7 +50,7 @@ def write_pack(
     folder, owner = _pack(namespace)
     if owner and owner != namespace.cluster.key:
         raise ConfigError(f"{folder} is of another cluster: {owner}. Move it away, then run again.")
-    text = kubeconfig_text(namespace, target, cloud=cloud, login=login)
+    text = kubeconfig_text(namespace, target, cloud=cloud, login=login, identity=identity)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     files = {OWNER_FILE: f"{namespace.cluster}\n", "kubeconfig": text, **beside}
@@ -80,22 +81,31 @@ def _pack(namespace: ManagedNamespaceId) -> tuple[Path, str]:
 
 
 def kubeconfig_text(
-    namespace: ManagedNamespaceId, target: Target, *, cloud: str, login: str = ""
+    namespace: ManagedNamespaceId,
+    target: Target,
+    *,
+    cloud: str,
+    login: str = "",
+    identity: str = "",
 ) -> str:
     """Return the kubeconfig of a namespace; it holds no secret.
 
     Args:
         login: the program that shall fetch the team's tokens: `mns`, `kubelogin`, or empty for
             kubelogin, so that a team installs nothing of the platform's. The sandbox has its own.
+        identity: whom kubectl signs in as on the sandbox, which has nobody's own sign-in; empty for
+            whoever runs it.
     """
     is_sandbox = target.sandbox is not None
+    variables = {SANDBOX_VARIABLE: str(sandbox_file())}
+    variables |= {IDENTITY_VARIABLE: identity} if identity else {}
     return namespace_kubeconfig(
         target.azure.managed_namespaces.list_credential(namespace),
         cluster_name=namespace.cluster.cluster_name,
         namespace_name=namespace.namespace_name,
         login=login or "kubelogin",
         cloud=cloud,
-        sandbox_environment={SANDBOX_VARIABLE: str(sandbox_file())} if is_sandbox else None,
+        sandbox_environment=variables if is_sandbox else None,
     )
 
 

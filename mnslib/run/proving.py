@@ -4,7 +4,7 @@ Nothing is left behind. Asks as the run itself what holds for everybody (quota, 
 access only ever as whoever it is about.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from mnslib.errors import ArmForbiddenError, MnsError
 from mnslib.models import ManagedCluster, ManagedNamespace, PrincipalType, RoleAssignment
 from mnslib.provisioning import proof
-from mnslib.provisioning.proof import Proof, Proven
+from mnslib.provisioning.proof import Proven
 from mnslib.provisioning.rights import Held, rights_of
 from mnslib.quantities import ZERO
 from mnslib.resource_ids import ManagedNamespaceId
@@ -43,7 +43,7 @@ def prove(
         has_defaults: whether containers were to have defaults.
     """
     name, azure = asked.id.namespace_name, target.azure
-    access, rights = _access(asked, cluster, target, credential)
+    access = _access(asked, cluster, target, credential)
     try:
         kube = target.kube_for(cluster)
         quotas, ranges = kube.resource_quotas(name), kube.limit_ranges(name)
@@ -67,10 +67,10 @@ def prove(
         )
     except MnsError as error:
         problem = proof.unread(str(error), "quota", "bare", "over", "network")
-        return Proven(proofs=problem + access, rights=rights)
-    return Proven(
-        proofs=proofs + access,
-        rights=rights,
+        return replace(access, proofs=problem + access.proofs)
+    return replace(
+        access,
+        proofs=proofs + access.proofs,
         quotas=quotas,
         ranges=ranges,
         is_guarded=is_guarded,
@@ -79,7 +79,7 @@ def prove(
 
 def _access(
     asked: ManagedNamespace, cluster: ManagedCluster, target: Target, credential: str
-) -> tuple[tuple[Proof, ...], Mapping[str, Sequence[Held]]]:
+) -> Proven:
     """Return what is proven of whoever has a role at the namespace itself, and their rights."""
     id, doors = asked.id, target.azure.role_assignments
     where: Any = {"subscription_id": id.cluster.subscription_id}
@@ -89,8 +89,9 @@ def _access(
         acting = [one for one in held if one.principal_id.lower() in team]
         roles = {guid: doors.of_role(guid, **where) for guid in {a.role_guid for a in acting}}
     except MnsError as error:
-        return proof.unread(str(error), "access"), {}
-    names, proofs, rights = _names(team, target), [], dict[str, Sequence[Held]]()
+        return Proven(proofs=proof.unread(str(error), "access"))
+    names, proofs, somebody = _names(team, target), [], ""
+    rights: dict[str, Sequence[Held]] = {}
     for principal, own in sorted(team.items(), key=lambda one: names.get(one[0], one[0])):
         worked_out = rights_of(
             principal, acting, roles, of=id, has_azure_rbac=cluster.has_azure_rbac
@@ -102,8 +103,10 @@ def _access(
             rights[who], by = _reviewed(worked_out, own, id, cluster, target, credential)
         except MnsError as error:
             rights[who], by = worked_out, str(error).rstrip(".")
+        if rights[who] is not worked_out:
+            somebody, by = somebody or by, _names([by], target).get(by.lower(), by)
         proofs.append(proof.of_access(who, rights[who], asked_as=by))
-    return tuple(proofs), rights
+    return Proven(proofs=tuple(proofs), rights=rights, somebody=somebody)
 
 
 def _names(ids: Iterable[str], target: Target) -> dict[str, str]:
@@ -146,4 +149,4 @@ def _reviewed(
                 else:
                     is_allowed = any(one.allows(right.needed) for one in own)
                 found.append(replace(held, proven=is_allowed, said=said))
-            return found, _names(who[:1], target).get(who[0].lower(), who[0])
+            return found, who[0]
