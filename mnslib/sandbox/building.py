@@ -15,7 +15,7 @@ from mnslib.sandbox.kube import inside
 from mnslib.sandbox.kube.arithmetic import COMPUTE_KEYS, pod_need
 from mnslib.sandbox.kube.scheduling import await_node, place
 from mnslib.sandbox.kube.workloads import Workloads
-from mnslib.sandbox.offers import offers
+from mnslib.sandbox.offers import offers, packaged
 from mnslib.sandbox.resources import CLUSTER_TYPE, SYSTEM_NAMESPACES
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
@@ -211,7 +211,10 @@ class Builder:
         image = f"registry.example/{name}:1"
         container = {"name": name, "image": image, "resources": _resources(amounts)}
         restart = "OnFailure" if about.get("kind", "").endswith("Job") else "Always"
-        spec = {"containers": [container], "restartPolicy": restart}
+        spec: Json = {"containers": [container], "restartPolicy": restart}
+        spec["tolerations"] = packaged("kube/defaults.yaml")["tolerations"]
+        if about.get("kind") == "DaemonSet":
+            spec["tolerations"] = [{"operator": "Exists"}]
         labels, owner = self.workloads.start(namespace, name, spec, count=int(count), about=about)
         for index in range(int(count)):
             metadata = inside.metadata(

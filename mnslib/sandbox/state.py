@@ -63,6 +63,11 @@ class Change(NamedTuple):
     old: Json | None
     new: Json | None
 
+    @property
+    def metadata(self) -> Json:
+        """Of the object as it is, or was."""
+        return dict((self.new or self.old or {})["metadata"])
+
 
 class State:
     """One sandbox's memory; documents are plain JSON values, ids and cluster keys lower-case."""
@@ -294,13 +299,28 @@ class State:
         return self._one(query, cluster, kind, namespace, name)
 
     def objects(
-        self, cluster: str, kind: str, namespace: str = "", *, after: tuple[str, str] = ("", "")
+        self,
+        cluster: str,
+        kind: str,
+        namespace: str = "",
+        *,
+        after: tuple[str, str] = ("", ""),
+        prefix: str = "",
     ) -> list[Json]:
-        """Return objects by namespace and name, of one namespace or (empty) of all."""
-        query = "SELECT doc FROM objects WHERE cluster=? AND kind=? AND (namespace, name) > (?,?)"
-        values = [cluster, kind, *after]
+        """Return objects by namespace and name, of one namespace or (empty) of all.
+
+        Those after a namespace and name; with a `prefix`, which ends with a dot, those of one
+        namespace whose names begin so: a short way however many there are.
+        """
+        query = "SELECT doc FROM objects WHERE cluster=? AND kind=?"
+        values = [cluster, kind]
         if namespace:
             query, values = f"{query} AND namespace=?", [*values, namespace]
+        if prefix:
+            query += " AND name >= ? AND name < ?"
+            values += [prefix, f"{prefix[:-1]}/"]  # "/" follows "." in ASCII
+        elif any(after):
+            query, values = f"{query} AND (namespace, name) > (?,?)", [*values, *after]
         rows = self._db.execute(f"{query} ORDER BY namespace, name", values)
         return [json.loads(row[0]) for row in rows]
 

@@ -48,6 +48,11 @@ class Rollback(Exception):  # noqa: N818 - it is an answer, not a defect
 class Refusal(Rollback):
     """The answer is no."""
 
+    @property
+    def message(self) -> str:
+        """Why, as a cluster's `Status` says it."""
+        return str(self.answer.body["message"])
+
 
 class Hangup(Exception):  # noqa: N818 - it stands for an answer too
     """Nobody is there to answer: the connection ends without a word."""

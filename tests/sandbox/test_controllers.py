@@ -19,6 +19,14 @@ def template(**resources: dict[str, str]) -> dict[str, Any]:
     return {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [container]}}
 
 
+NIGHTLY = {
+    "schedule": "* * * * *",
+    "jobTemplate": {
+        "spec": {"template": {"spec": template()["spec"] | {"restartPolicy": "Never"}}}
+    },
+}
+
+
 class Space:
     """A new namespace, written to and read from."""
 
@@ -105,6 +113,71 @@ def test_what_a_quota_refuses_is_told_and_made_up_for(space: Space) -> None:
     space.call("PATCH", path, {"spec": {"hard": {"pods": "5"}}})
     assert space.phases() == ["Running"] * 3
     assert "ReplicaFailure" not in conditions(space.get(APPS, "deployments"))
+
+
+@pytest.mark.parametrize(
+    ("base", "plural", "made", "spec", "reason", "begin"),
+    [
+        (APPS, "deployments", "replicasets.apps", {}, "ReplicaSetCreateError",
+         'Failed to create new replica set "w-'),
+        (BATCH, "cronjobs", "jobs.batch", NIGHTLY, "FailedCreate",
+         "Error creating job: jobs.batch"),
+        (APPS, "statefulsets", "controllerrevisions.apps", {}, "", ""),
+        (APPS, "daemonsets", "controllerrevisions.apps", {}, "", ""),
+    ],
+)  # fmt: skip
+def test_what_controllers_make_is_counted_and_refused(
+    space: Space, base: str, plural: str, made: str, spec: Any, reason: str, begin: str
+) -> None:
+    key = f"count/{made}"
+    space.make(CORE, "resourcequotas", "q", hard={key: "0"})
+    spec = spec or {"selector": {"matchLabels": {"app": "a"}}, "template": template()}
+    space.make(base, plural, "w", **spec)
+    space.client.control("POST", "clock", {"seconds": 90})
+    assert space.all(BATCH if "batch" in made else APPS, made.partition(".")[0]) == []
+    assert space.phases() == []
+    if reason:
+        said = f"is forbidden: exceeded quota: q, requested: {key}=1, used: {key}=0, limited: {key}"
+        events = space.events(reason)
+        assert events
+        assert all(one["type"] == "Warning" and said in one["message"] for one in events)
+        assert events[0]["message"].startswith(begin)
+    if plural == "deployments":
+        found = conditions(space.get(APPS, plural))
+        assert found == {"Progressing": ("False", "ReplicaSetCreateError")}
+    space.call("PATCH", f"{space.at(CORE, 'resourcequotas')}/q", {"spec": {"hard": {key: "9"}}})
+    space.client.control("POST", "clock", {"seconds": 90})
+    assert space.phases()
+    quota = space.get(CORE, "resourcequotas", "q")
+    assert int(quota["status"]["used"][key]) >= 1
+
+
+def test_a_taint_drives_out_what_does_not_tolerate_it(space: Space) -> None:
+    node = space.call("GET", f"{CORE}/nodes")["items"][0]["metadata"]["name"]
+    stays = {"key": "k", "operator": "Exists", "effect": "NoExecute"}
+    own = {"goes": [], "stays": [stays], "waits": [stays | {"tolerationSeconds": 600}]}
+    for name, tolerations in own.items():
+        spec = template()["spec"] | {"nodeName": node, "tolerations": tolerations}
+        space.make(CORE, "pods", name, **spec)
+
+    def left() -> list[str]:
+        return [one["metadata"]["name"] for one in space.all(CORE, "pods")]
+
+    closed = {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}}
+    space.call("PATCH", f"{CORE}/nodes/{node}", closed)
+    assert left() == ["stays", "waits"]
+    (said,) = space.events("TaintManagerEviction")
+    assert said["message"] == "Marking for deletion Pod fresh/goes"
+    assert said["source"]["component"] == "taint-eviction-controller"
+    space.client.control("POST", "clock", {"seconds": 500})
+    assert left() == ["stays", "waits"]
+    space.client.control("POST", "clock", {"seconds": 100})
+    assert left() == ["stays"]
+    there = [one for one in space.call("GET", f"{CORE}/pods")["items"]
+             if one["spec"].get("nodeName") == node]  # fmt: skip
+    assert {one["metadata"].get("ownerReferences", [{}])[0].get("kind") for one in there} == {
+        None, "DaemonSet",
+    }  # fmt: skip
 
 
 def test_a_stateful_set_counts_up_and_down(space: Space) -> None:

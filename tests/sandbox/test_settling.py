@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mnslib.sandbox.kube import events
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.state import State
 from tests.sandbox.kube_calls import APPS, WEU, deployment, kube, make_cluster, words
@@ -19,6 +20,15 @@ POD = {"containers": [{"name": "a", "image": "x"}], "restartPolicy": "Never"}
 @pytest.fixture(scope="module")
 def state() -> State:
     return make_cluster()
+
+
+def cluster_of(state: State) -> str:
+    (found,) = [
+        one["id"].lower()
+        for one in state.resources(CLUSTER_TYPE)
+        if one["name"] == WEU.rpartition("/")[2]
+    ]
+    return found
 
 
 def cron_job(**spec: Any) -> dict[str, Any]:
@@ -72,11 +82,7 @@ def test_what_no_controller_could_read_is_refused(
 
 def test_what_is_stored_all_the_same_stops_nobody_else(state: State) -> None:
     """As a state of an older version may hold it."""
-    (cluster,) = [
-        one["id"].lower()
-        for one in state.resources(CLUSTER_TYPE)
-        if one["name"] == WEU.rpartition("/")[2]
-    ]
+    cluster = cluster_of(state)
     odd = kube(state, "POST", f"{APPS}/deployments", deployment("odd")).body
     odd["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": "abc"}}
     state.put_object(cluster, "deployments", odd)
@@ -93,3 +99,58 @@ def test_a_multitude_of_pods_does_not_hold_up_a_request(state: State, kind: str)
     body = deployment("many", **spec) | {"kind": kind}
     assert kube(state, "POST", path, body).status == 201
     assert kube(state, "DELETE", f"{path}/many").status == 200
+
+
+FAR = 2**63 - 1
+
+
+def extreme(kind: str, **spec: Any) -> tuple[str, Any]:
+    base = deployment("far")["spec"] | spec
+    return f"{APPS}/{kind}", {"metadata": {"name": "far"}, "spec": base}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        extreme("deployments", revisionHistoryLimit=2**31 - 1, minReadySeconds=2**31 - 2),
+        extreme("deployments", progressDeadlineSeconds=2**31 - 1, replicas=0),
+        extreme("statefulsets", ordinals={"start": 2**31 - 1}, replicas=2**31 - 1),
+        extreme("daemonsets", minReadySeconds=2**31 - 1),
+        (f"{TEAM}/pods", {"metadata": {"name": "far"}, "spec": POD | {
+            "terminationGracePeriodSeconds": FAR, "activeDeadlineSeconds": 2**31 - 1,
+            "tolerations": [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": FAR},
+                            {"operator": "Exists", "effect": "NoExecute", "key": "a",
+                             "tolerationSeconds": -FAR}],
+        }}),
+        (f"{BATCH}/jobs", {"metadata": {"name": "far"}, "spec": {
+            "template": {"spec": POD}, "parallelism": 2**31 - 1, "completions": 2**31 - 1,
+            "backoffLimit": 2**31 - 1, "ttlSecondsAfterFinished": 2**31 - 1}}),
+        (f"{BATCH}/cronjobs", cron_job(schedule="* * 30 2 *", startingDeadlineSeconds=FAR) | {
+            "metadata": {"name": "far"}}),
+        (BUDGETS, {"metadata": {"name": "far"}, "spec": {
+            "selector": {}, "maxUnavailable": "9" * 400 + "%"}}),
+    ],
+)  # fmt: skip
+def test_extreme_numbers_fail_nothing(
+    state: State, path: str, body: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    if kube(state, "POST", path, body).status == 201:
+        for seconds in (0, 120):
+            state.advance(seconds)
+            assert kube(state, "GET", f"{path}/far").status == 200
+        assert kube(state, "DELETE", f"{path}/far").status == 200
+    assert kube(state, "GET", f"{TEAM}/pods").status == 200
+    assert caplog.messages == []
+
+
+def test_an_event_is_counted_among_those_of_its_object_alone(state: State) -> None:
+    """However many others the namespace has: nothing else is read for it."""
+    cluster = cluster_of(state)
+    about = kube(state, "GET", f"{TEAM}/serviceaccounts/default").body
+    for number in range(12):
+        for name in ("default", "default.b", "default-c"):
+            of = {"metadata": about["metadata"] | {"name": name, "uid": name}}
+            events.record(state, cluster, about | of, "Odd", f"{number}", warns=False, by="test")
+    told = state.objects(cluster, "events", "team", prefix="default.b.")
+    assert sorted(one["count"] for one in told) == [1] * 9 + [3]
+    assert {one["involvedObject"]["name"] for one in told} == {"default.b"}

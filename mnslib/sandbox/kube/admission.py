@@ -155,10 +155,8 @@ class _Gate:
         metadata = self.doc["metadata"]
         name = metadata.get("generateName") if early else ""
         name = name or metadata["name"]
-        details = {"name": name, "kind": self.kind.plural}
-        details |= {"group": self.kind.group} if self.kind.group else {}
         text = f'{self.kind.full_name} "{name}" is forbidden: {text}'
-        return kube_error(403, "Forbidden", text, details)
+        return kube_error(403, "Forbidden", text, self.kind.details(name))
 
     def find(self, plural: str, name: str, namespace: str = "") -> Json | None:
         return self.state.object(self.cluster, plural, namespace, name)

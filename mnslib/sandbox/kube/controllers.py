@@ -23,16 +23,24 @@ from mnslib.sandbox.kube import (
 )
 from mnslib.sandbox.kube.keeper import MISSED, Keeper, controller_of, seconds
 from mnslib.sandbox.kube.kinds import known
-from mnslib.sandbox.kube.scheduling import Nodes, await_node, end, is_active, place
+from mnslib.sandbox.kube.scheduling import (
+    SCHEDULER,
+    Nodes,
+    await_node,
+    end,
+    is_active,
+    patience,
+    place,
+)
 from mnslib.sandbox.state import Change, State
-from mnslib.sandbox.wire import Json
+from mnslib.sandbox.wire import Json, Refusal
 
 Key = tuple[str, str, str, str]  # cluster, plural, namespace, name
 JOB_SECONDS = 10  # that the pods of Jobs run; our choice
 _FIRST_RETRY = 0.005  # seconds. Source: client-go, DefaultControllerRateLimiter
 _LAST_RETRY = 1000.0
 _SWEEP = 60  # seconds between looks for events that are too old
-_MOST = 500  # objects that one settling brings on; what is left is due at the next one
+_MOST = 250  # objects that one settling brings on; what is left is due at the next one
 _log = logging.getLogger("mnslib.sandbox")
 _SEEDED = "seeded"  # setting: the version up to which each cluster's objects are a world's own
 
@@ -59,6 +67,7 @@ class Controllers:
         self.version = max(state.meta(_SEEDED, {}).values(), default=state.sequence)
         self.due: dict[Key, float] = {}
         self.failures = Counter[Key]()
+        self.tainted: dict[Key, float] = {}  # pods under a taint that drives out, since when
         self.crowds: set[tuple[str, str]] = set()  # cluster and namespace, whose pods changed
         self.waiting: dict[Key, None] = {}  # pods without a node, workloads that miss pods
         self.swept = state.now()
@@ -117,10 +126,10 @@ class Controllers:
     def _everything(self) -> dict[Key, None]:
         """Return all that somebody has written to since the world was seeded: after a restart."""
         found: dict[Key, None] = {}
-        for cluster, version in self.state.meta(_SEEDED, {}).items():
+        for cluster in self.state.meta(_SEEDED, {}):
             for plural in _SYNCS:
                 for doc in self.state.objects(cluster, plural):
-                    if int(doc["metadata"]["resourceVersion"]) > version:
+                    if self._is_new(cluster, doc):
                         found[_key(cluster, plural, doc)] = None
         return found
 
@@ -132,26 +141,28 @@ class Controllers:
                 plural = f"{controller['kind'].lower()}s"
                 namespace = doc["metadata"].get("namespace", "")
                 found[cluster, plural, namespace, controller["name"]] = None
-        if not (change.new and change.old) and kind not in ("pods", "events"):
-            for doc in filter(None, (change.new or change.old,)):
-                if home := doc["metadata"].get("namespace"):
-                    inside.recount(self.state, cluster, home, known(kind).full_name)
+        home = change.metadata.get("namespace", "")
+        if home and not (change.new and change.old) and kind not in ("pods", "events"):
+            inside.recount(self.state, cluster, home, known(kind).full_name)
         if change.new is None and change.old:
             deletion.collect(self.state, cluster, change.old)
-            found[cluster, "namespaces", "", change.old["metadata"].get("namespace", "")] = None
+            found[cluster, "namespaces", "", home] = None
         if kind == "pods":
-            namespace = (change.old or change.new or {})["metadata"]["namespace"]
-            self.crowds.add((cluster, namespace))
-            for doc in self.state.objects(cluster, "poddisruptionbudgets", namespace):
+            self.crowds.add((cluster, home))
+            for doc in self.state.objects(cluster, "poddisruptionbudgets", home):
                 found[_key(cluster, "poddisruptionbudgets", doc)] = None
         if kind == "nodes":
             for doc in self.state.objects(cluster, "daemonsets"):
-                if int(doc["metadata"]["resourceVersion"]) > self.state.meta(_SEEDED)[cluster]:
+                if self._is_new(cluster, doc):
                     found[_key(cluster, "daemonsets", doc)] = None
+            for doc in self.state.objects(cluster, "pods"):
+                on_it = doc["spec"].get("nodeName") == change.metadata["name"]
+                if on_it and "deletionTimestamp" not in doc["metadata"]:
+                    until = self._evicted(Keeper(self.state, cluster), doc)
+                    self.due |= {_key(cluster, "pods", doc): until} if until else {}
         if kind in ("nodes", "resourcequotas", "pods") and _makes_room(change):
-            namespace = (change.old or change.new or {})["metadata"].get("namespace", "")
             for key in self.waiting:
-                if key[0] == cluster and (key[1] == "pods" or key[2] == namespace):
+                if key[0] == cluster and (key[1] == "pods" or key[2] == home):
                     found[key] = None
 
     def _try(self, key: Key) -> None:
@@ -175,6 +186,7 @@ class Controllers:
         doc = self.state.object(cluster, plural, namespace, name)
         if doc is None:
             self.failures.pop(key, None)
+            self.tainted.pop(key, None)
             if plural in ("serviceaccounts", "configmaps"):
                 home = self.state.object(cluster, "namespaces", "", namespace)
                 inside.furnish(self.state, cluster, home)
@@ -184,10 +196,11 @@ class Controllers:
             return
         if (sync := _SYNCS.get(plural)) is None:
             return
-        if plural == "pods":
-            again = self._pod(cluster, doc)
-        else:
-            again = sync(Keeper(self.state, cluster), doc)
+        try:
+            keeper = Keeper(self.state, cluster)
+            again = self._pod(keeper, doc) if plural == "pods" else sync(keeper, doc)
+        except Refusal:  # of something else than a pod; whoever wanted it has said so
+            again = MISSED
         if again == MISSED:
             self.waiting[key] = None
             self._delay(key)
@@ -196,13 +209,14 @@ class Controllers:
         if again is not None:
             self.due[key] = again
 
-    def _pod(self, cluster: str, doc: Json) -> float | None:
-        """Give a pod a node, or end one that has done what its Job wants."""
-        keeper, spec, now = Keeper(self.state, cluster), doc["spec"], self.state.now()
+    def _pod(self, keeper: Keeper, doc: Json) -> float | None:
+        """Give a pod a node, or end one that has done what its Job wants, or may not stay."""
+        cluster, spec, now = keeper.cluster, doc["spec"], self.state.now()
         status = doc.setdefault("status", {"phase": "Pending"})
         if "nodeName" in spec:
-            return _running(keeper, doc)
-        if spec.get("schedulerName", "default-scheduler") != "default-scheduler":
+            ends = [_running(keeper, doc), self._evicted(keeper, doc)]
+            return min((moment for moment in ends if moment is not None), default=None)
+        if spec.get("schedulerName", SCHEDULER) != SCHEDULER:
             return None
         if cluster not in self.nodes:
             self.nodes[cluster] = Nodes(self.state, cluster)
@@ -214,7 +228,7 @@ class Controllers:
                 spec["nodeName"] = node
                 meta = doc["metadata"]
                 said = f"Successfully assigned {meta['namespace']}/{meta['name']} to {node}"
-                keeper.say(doc, "Scheduled", said)
+                keeper.say(doc, "Scheduled", said, by=SCHEDULER)
                 place(doc, node, now)
                 keeper.put("pods", doc)
                 return None
@@ -224,8 +238,37 @@ class Controllers:
             await_node(doc, now, message)
             keeper.put("pods", doc)
             if message:
-                keeper.say(doc, "FailedScheduling", message, warns=True)
+                keeper.say(doc, "FailedScheduling", message, warns=True, by=SCHEDULER)
         return None
+
+    def _evicted(self, keeper: Keeper, doc: Json) -> float | None:
+        """Delete a pod that its node's taints drive out; return when they will.
+
+        Source: controller-manager 1.34, `pkg/controller/tainteviction`. Its clock begins anew when
+        the controller does.
+        """
+        key, now = _key(keeper.cluster, "pods", doc), self.state.now()
+        node = self.state.object(keeper.cluster, "nodes", "", doc["spec"]["nodeName"])
+        left = patience(doc, node) if node and self._is_new(keeper.cluster, node) else None
+        if left is None:
+            self.tainted.pop(key, None)
+            return None
+        until = self.tainted.setdefault(key, now) + left
+        if until > now:
+            return until
+        said = f"Marking for deletion Pod {key[2]}/{key[3]}"
+        keeper.say(doc, "TaintManagerEviction", said, by="taint-eviction-controller")
+        status, why = doc["status"], "Taint manager: deleting due to NoExecute taint"
+        status["conditions"] = keeper.condition(
+            status.get("conditions", []), "DisruptionTarget", "True", "DeletionByTaintManager", why
+        )
+        deletion.delete(self.state, keeper.cluster, "pods", doc)
+        return None
+
+    def _is_new(self, cluster: str, doc: Json) -> bool:
+        """Return whether somebody has written to an object since the world was seeded."""
+        seeded = self.state.meta(_SEEDED, {}).get(cluster, 0)
+        return bool(int(doc["metadata"]["resourceVersion"]) > seeded)
 
     def _sweep(self) -> None:
         """Drop events that have not changed for an hour."""

@@ -14,7 +14,7 @@ from mnslib.sandbox.kube import deletion, inside
 from mnslib.sandbox.kube.defaults import fill
 from mnslib.sandbox.kube.keeper import Keeper, hashed, reference, seconds
 from mnslib.sandbox.kube.scheduling import is_active
-from mnslib.sandbox.wire import Json
+from mnslib.sandbox.wire import Json, Refusal
 
 _HASH = "pod-template-hash"
 _PREFIX = "deployment.kubernetes.io/"
@@ -118,13 +118,21 @@ def _created(keeper: Keeper, doc: Json, count: int) -> Json:
         generation=1,
     )
     made = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": owned}
-    keeper.put("replicasets", made | {"status": {"replicas": 0}})
+    made["status"] = {"replicas": 0}
+    try:
+        inside.create(keeper.state, keeper.cluster, "replicasets", made)
+    except Refusal as refused:
+        said, reason = f'Failed to create new replica set "{name}": ', "ReplicaSetCreateError"
+        _progress(keeper, doc, "False", reason, said + refused.message)
+        keeper.put("deployments", doc)
+        keeper.say(doc, reason, said + refused.message, warns=True)
+        raise
     if count:
         said = f"Scaled up replica set {name} from 0 to {count}"
         keeper.say(doc, "ScalingReplicaSet", said)
     said = f'Created new replica set "{name}"'
     _progress(keeper, doc, "True", "NewReplicaSetCreated", said)
-    return made | {"status": {"replicas": 0}}
+    return made
 
 
 def _bookkeeping(doc: Json) -> Json:

@@ -35,7 +35,7 @@ def record(
     namespace = of.get("namespace") or "default"
     alike = [
         one
-        for one in state.objects(cluster, "events", namespace)
+        for one in state.objects(cluster, "events", namespace, prefix=f"{of['name']}.")
         if one["involvedObject"].get("uid") == of["uid"]
         and (one["reason"], one["type"]) == (reason, kind)
     ]

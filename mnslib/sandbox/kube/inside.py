@@ -5,11 +5,14 @@ Called by the ARM side (operations that complete) and the Kubernetes side (pods 
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from mnslib.sandbox.amounts import canonical
 from mnslib.sandbox.kube import quotas
 from mnslib.sandbox.kube.admission import admit
 from mnslib.sandbox.kube.arithmetic import total_need
 from mnslib.sandbox.kube.defaults import fill
+from mnslib.sandbox.kube.kinds import Kind, known
 from mnslib.sandbox.kube.scheduling import await_node
 from mnslib.sandbox.rules import (
     MANAGED_LABEL,
@@ -23,7 +26,7 @@ from mnslib.sandbox.rules import (
     wants_quota,
 )
 from mnslib.sandbox.state import State, kube_time
-from mnslib.sandbox.wire import Json
+from mnslib.sandbox.wire import Json, Refusal, kube_error
 
 _ACCOUNT, _AUTHORITY = "default", "kube-root-ca.crt"
 _FURNISHED = "furnished"  # setting: clusters whose seeded namespaces have what each one has
@@ -155,7 +158,7 @@ def furnish(state: State, cluster: str, doc: Json | None) -> None:
         if state.object(cluster, plural, name, of) is None:
             meta = metadata(state, of, name) | {"creationTimestamp": at}
             made = {"apiVersion": "v1", "kind": kind, "metadata": meta} | content
-            state.put_object(cluster, plural, made)
+            create(state, cluster, plural, made)
 
 
 def furnish_seeded(state: State, cluster: str, plural: str) -> None:
@@ -165,7 +168,8 @@ def furnish_seeded(state: State, cluster: str, plural: str) -> None:
         if cluster not in done:
             with state.transaction():
                 for doc in state.objects(cluster, "namespaces"):
-                    furnish(state, cluster, doc)
+                    with suppress(Refusal):
+                        furnish(state, cluster, doc)
                 state.set_meta(_FURNISHED, [*done, cluster])
 
 
@@ -224,17 +228,35 @@ def recount(state: State, cluster: str, namespace: str, full: str = "pods") -> N
     state.add_sample(cluster, namespace, sample)
 
 
-def create_pod(state: State, cluster: str, pod: Json) -> Json:
-    """Default, admit and store a pod, which the next settling gives a node.
+def receive(state: State, cluster: str, kind: Kind, doc: Json) -> None:
+    """Default and admit an object that is to be created.
 
     Raises:
-        Refusal: what admission says.
+        Refusal: what admission says; 409 where there is one of its name.
     """
-    pod["metadata"]["generation"] = 1
-    fill("pods", pod, state.sequence, None)
-    admit(state, cluster, pod)
-    await_node(pod, state.now())
-    state.put_object(cluster, "pods", pod)
-    if state.objects(cluster, "resourcequotas", pod["metadata"]["namespace"]):
-        recount(state, cluster, pod["metadata"]["namespace"])  # for the next one's admission
-    return pod
+    meta = doc["metadata"]
+    if kind.generation:
+        meta["generation"] = 1
+    fill(kind.plural, doc, state.sequence, None)
+    admit(state, cluster, doc)
+    if kind.plural == "pods":
+        await_node(doc, state.now())
+    if state.object(cluster, kind.plural, meta.get("namespace", ""), meta["name"]) is not None:
+        text = f'{kind.full_name} "{meta["name"]}" already exists'
+        raise kube_error(409, "AlreadyExists", text, kind.details(meta["name"]))
+
+
+def create(state: State, cluster: str, plural: str, doc: Json) -> None:
+    """Store a new object of a controller, which admission takes like anybody's.
+
+    Raises:
+        Refusal: as `receive`.
+    """
+    kind, namespace = known(plural), doc["metadata"]["namespace"]
+    receive(state, cluster, kind, doc)
+    state.put_object(cluster, plural, doc)
+    for quota in state.objects(cluster, "resourcequotas", namespace):
+        # for the next one's admission; the settling counts all of them in the end
+        if used := quotas.charged(quota, kind.full_name, doc, state.now()):
+            quota["status"]["used"] |= used
+            state.put_object(cluster, "resourcequotas", quota)

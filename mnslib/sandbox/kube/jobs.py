@@ -8,11 +8,10 @@ from __future__ import annotations
 import copy
 
 from mnslib.sandbox.kube import cron, deletion, inside
-from mnslib.sandbox.kube.defaults import fill
 from mnslib.sandbox.kube.keeper import MISSED, Keeper, reference, seconds, starts
 from mnslib.sandbox.kube.scheduling import is_active, is_ready
 from mnslib.sandbox.state import kube_time
-from mnslib.sandbox.wire import Json
+from mnslib.sandbox.wire import Json, Refusal
 
 
 def sync_job(keeper: Keeper, doc: Json) -> float | None:
@@ -139,7 +138,10 @@ def _start(keeper: Keeper, doc: Json, at: float) -> Json:
         generation=1,
     )
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": own, "spec": template["spec"]}
-    fill("jobs", job, keeper.state.sequence, None)
-    keeper.put("jobs", job)
+    try:
+        inside.create(keeper.state, keeper.cluster, "jobs", job)
+    except Refusal as refused:
+        keeper.say(doc, "FailedCreate", f"Error creating job: {refused.message}", warns=True)
+        raise
     keeper.say(doc, "SuccessfulCreate", f"Created job {own['name']}")
     return job

@@ -79,15 +79,15 @@ class Keeper:
         )
         pod["spec"] |= more
         try:
-            inside.create_pod(self.state, self.cluster, pod)
+            inside.create(self.state, self.cluster, "pods", pod)
         except Refusal as refused:
-            text = str(refused.answer.body["message"])
-            said = f"Error creating: {text}"
+            said = f"Error creating: {refused.message}"
             if owner["kind"] == "StatefulSet":
                 kept = owner["metadata"]["name"]
-                said = f"create Pod {name} in StatefulSet {kept} failed error: {text}"
-            self.say(owner, "FailedCreate", said, warns=True)
-            return text
+                said = f"create Pod {name} in StatefulSet {kept} failed error: {refused.message}"
+            if refused.answer.status != 409:
+                self.say(owner, "FailedCreate", said, warns=True)
+            return refused.message
         said = f"Created pod: {name}"
         if owner["kind"] == "StatefulSet":
             said = f"create Pod {name} in StatefulSet {owner['metadata']['name']} successful"
@@ -103,11 +103,12 @@ class Keeper:
             said = f"delete Pod {name} in StatefulSet {owner['metadata']['name']} successful"
         self.say(owner, "SuccessfulDelete", said)
 
-    def say(self, about: Json, reason: str, message: str, *, warns: bool = False) -> None:
-        """Write an event."""
-        by = {"Pod": "default-scheduler", "CronJob": "cronjob-controller"}
-        component = by.get(about["kind"], f"{about['kind'].lower()}-controller")
-        events.record(self.state, self.cluster, about, reason, message, warns=warns, by=component)
+    def say(
+        self, about: Json, reason: str, message: str, *, warns: bool = False, by: str = ""
+    ) -> None:
+        """Write an event, of the controller of its kind if `by` names nobody else."""
+        by = by or f"{about['kind'].lower()}-controller"
+        events.record(self.state, self.cluster, about, reason, message, warns=warns, by=by)
 
     def condition(
         self, conditions: list[Json], kind: str, status: str, reason: str, message: str

@@ -42,6 +42,10 @@ class Kind:
         """The plural with its API group, as messages name it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    def details(self, name: str) -> Json:
+        """Return the details of a refusal about an object of this kind."""
+        return {"name": name, **({"group": self.group} if self.group else {}), "kind": self.plural}
+
 
 @cache
 def served() -> dict[str, dict[str, Kind]]:

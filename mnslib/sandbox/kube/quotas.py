@@ -194,6 +194,15 @@ def used(
     return {key: str(amount) for key, amount in sorted(added(found, wrong).items())}
 
 
+def charged(quota: Json, full: str, doc: Json, now: float) -> dict[str, str]:
+    """Return what is used by a quota's keys once an object has been admitted: those that move."""
+    present = listed((quota.get("status") or {}).get("used"))
+    if not covers(quota, full, doc):
+        return {}
+    more = _only(usage(full, doc, now), [key for key in present if tracks(full, key)])
+    return {key: str(amount) for key, amount in added(_only(present, more), more).items()}
+
+
 def _only(found: Mapping[str, Amount], keys: Iterable[str]) -> Amounts:
     return {key: found[key] for key in keys if key in found}
 

@@ -72,7 +72,7 @@ def revise(keeper: Keeper, doc: Json) -> tuple[str, list[Json]]:
         data = {"spec": {"template": template | {"$patch": "replace"}}}
         number = max((one["revision"] for one in known), default=0) + 1
         made = base | {"metadata": own, "data": data, "revision": number}
-        keeper.put("controllerrevisions", made)
+        inside.create(keeper.state, keeper.cluster, "controllerrevisions", made)
         known.append(made)
     return name, known
 

@@ -19,7 +19,6 @@ from mnslib.sandbox.kube.defaults import fill, suffix
 from mnslib.sandbox.kube.deletion import delete
 from mnslib.sandbox.kube.kinds import Kind, inward, kind_of, outward
 from mnslib.sandbox.kube.patches import media, patched
-from mnslib.sandbox.kube.scheduling import await_node
 from mnslib.sandbox.kube.selectors import field_tests, label_tests
 from mnslib.sandbox.kube.tables import several, single
 from mnslib.sandbox.kube.webhook import guard
@@ -146,13 +145,9 @@ def _present(call: Call, kind: Kind) -> Json | None:
     return call.state.object(_key(call), kind.plural, namespace, name)
 
 
-def _details(kind: Kind, name: str) -> Json:
-    return {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.plural}
-
-
 def _not_found(kind: Kind, name: str) -> Refusal:
     text = f'{kind.full_name} "{name}" not found'
-    return kube_error(404, "NotFound", text, _details(kind, name))
+    return kube_error(404, "NotFound", text, kind.details(name))
 
 
 # writes
@@ -171,15 +166,7 @@ def _create(call: Call, kind: Kind, given: Json) -> Answer:
     doc = given | {"metadata": inside.metadata(state, name, namespace, **kept)}
     if "status" in kind.subresources and kind.plural != "nodes":
         doc.pop("status", None)
-    if kind.generation:
-        doc["metadata"]["generation"] = 1
-    fill(kind.plural, doc, state.sequence, None)
-    admit(state, _key(call), doc)
-    if kind.plural == "pods":
-        await_node(doc, state.now())
-    if state.object(_key(call), kind.plural, namespace, name) is not None:
-        text = f'{kind.full_name} "{name}" already exists'
-        raise kube_error(409, "AlreadyExists", text, _details(kind, name))
+    inside.receive(state, _key(call), kind, doc)
     if kind.plural == "namespaces":
         labels, annotations = kept.get("labels") or {}, kept.get("annotations") or {}
         doc = inside.create_namespace(state, _key(call), name, labels, annotations)
@@ -250,7 +237,7 @@ def _compare(call: Call, kind: Kind, present: Json, wanted: Json) -> None:
             name = present["metadata"]["name"]
             text = f'Operation cannot be fulfilled on {kind.full_name} "{name}": Precondition '
             text += f"failed: {word} in precondition: {value}, {word} in object meta: {there}"
-            raise kube_error(409, "Conflict", text, _details(kind, name))
+            raise kube_error(409, "Conflict", text, kind.details(name))
 
 
 def _body(call: Call, kind: Kind) -> Json:
@@ -317,7 +304,7 @@ def _removed(call: Call, kind: Kind, present: Json) -> Json:
     guard(kind.plural, present, None)
     if kind.plural == "namespaces" and name in ("default", "kube-system", "kube-public"):
         text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-        raise kube_error(403, "Forbidden", text, _details(kind, name))
+        raise kube_error(403, "Forbidden", text, kind.details(name))
     options = _options(call)
     policy = options.get("propagationPolicy") or call.query.get("propagationPolicy", "")
     if options.get("orphanDependents"):
@@ -328,7 +315,7 @@ def _removed(call: Call, kind: Kind, present: Json) -> Json:
         return left
     if kind.plural == "pods":
         return present
-    details = _details(kind, name) | {"uid": present["metadata"]["uid"]}
+    details = kind.details(name) | {"uid": present["metadata"]["uid"]}
     body: Json = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     return body | {"details": details}
 
@@ -374,7 +361,7 @@ def check_version(kind: Kind, present: Json, wanted: Json) -> None:
     if version and version != metadata["resourceVersion"]:
         text = f'Operation cannot be fulfilled on {kind.full_name} "{metadata["name"]}": '
         text += "the object has been modified; please apply your changes to the latest version"
-        details = _details(kind, metadata["name"])
+        details = kind.details(metadata["name"])
         raise kube_error(409, "Conflict", f"{text} and try again", details)
 
 

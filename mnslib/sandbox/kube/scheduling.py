@@ -116,6 +116,13 @@ def tolerates(pod: Json, taint: Json) -> Json | None:
     return None
 
 
+def patience(pod: Json, node: Json) -> float | None:
+    """Return how many seconds a pod stays under its node's NoExecute taints; None: for ever."""
+    found = [tolerates(pod, one) for one in taints(node) if one["effect"] == "NoExecute"]
+    seconds = [one.get("tolerationSeconds") if one else 0 for one in found]
+    return min((max(0.0, float(one)) for one in seconds if one is not None), default=None)
+
+
 def selects(spec: Json, node: Json) -> bool:
     """Return whether name, selector and required affinity of a pod's spec take a node."""
     meta = node["metadata"]

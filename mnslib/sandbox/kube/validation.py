@@ -58,8 +58,7 @@ def refused(kind: Kind, name: str, problems: list[Problem]) -> Refusal:
         {"reason": _REASONS[text.partition(":")[0]], "message": text, "field": field}
         for field, text in problems
     ]
-    details: Json = {"name": name, **({"group": kind.group} if kind.group else {})}
-    details |= {"kind": kind.word, "causes": causes}
+    details = kind.details(name) | {"kind": kind.word, "causes": causes}
     word = f"{kind.word}.{kind.group}" if kind.group else kind.word
     return kube_error(422, "Invalid", f'{word} "{name}" is invalid: {said}', details)
 
