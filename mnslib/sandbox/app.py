@@ -161,7 +161,6 @@ class Sandbox:
         controllers.settle(self.state)
 
     def _effect(self, call: Call, surface: str) -> Json:
-        """Return what the scripted faults do to a request."""
         faults = self.runtime.faults
         if surface == "control" or faults.is_empty:
             return {}
@@ -278,7 +277,6 @@ def _bearer(call: Call) -> str:
 
 
 def _scripted(effect: Json, surface: str) -> Refusal:
-    """Return the refusal that a fault tells."""
     status = effect["status"]
     default = "BadRequest" if status < 500 else "InternalServerError"
     code = effect.get("code", _CODES.get(status, default))
@@ -305,7 +303,6 @@ async def _hang(request: Request, seconds: float) -> None:
 
 
 async def _drop(request: Request) -> None:
-    """Close the connection without an answer."""
     abort = request.scope.get("extensions", {}).get(ABORT)
     if abort is None:
         raise ConnectionResetError("a scripted fault dropped the connection")

@@ -36,7 +36,6 @@ def go_on(state: State) -> None:
 
 
 def _finish(state: State, operation: Json) -> Json | None:
-    """Carry out an operation; return its error, if it fails."""
     resource = state.resource(operation["resource"])
     cluster = state.resource(operation["cluster"])
     if resource is None or cluster is None:
@@ -74,7 +73,6 @@ def _finish_cluster(state: State, kind: str, resource: Json) -> None:
 
 
 def _remove_cluster(state: State, resource: Json) -> None:
-    """Remove a cluster, its managed namespaces, assignments, objects and identity."""
     state.delete_cluster(resource["id"].lower())
     state.delete_with_content(resource["id"])
     directory.remove(state, resource.get("identity", {}).get("principalId", ""))

@@ -158,8 +158,6 @@ def _problems(
 
 
 class _Fault:
-    """One entry of the script with its counters."""
-
     def __init__(self, entry: Json, seed: int) -> None:
         self.entry = entry
         self.matched = self.hits = 0

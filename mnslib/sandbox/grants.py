@@ -10,13 +10,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 
 from mnslib.sandbox import directory
 from mnslib.sandbox.resources import ASSIGNMENT_TYPE
 from mnslib.sandbox.roles import role_allows
-from mnslib.sandbox.state import State
+from mnslib.sandbox.state import State, seconds
 from mnslib.sandbox.wire import Json
 
 _WITHDRAWN_TYPE = "sandbox/withdrawnAssignments"
@@ -51,7 +50,7 @@ def _grant(doc: Json) -> Grant:
         principal=of["principalId"].lower(),
         role=of["roleDefinitionId"].rsplit("/", 1)[-1].lower(),
         scope=of["scope"].lower().rstrip("/"),
-        since=datetime.fromisoformat(of["createdOn"]).timestamp(),
+        since=seconds(of["createdOn"]),
         until=doc.get("withdrawn", math.inf),
     )
 

@@ -11,13 +11,12 @@ Sources: kube-state-metrics, docs/metrics; kubernetes, pkg/scheduler/metrics/res
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from mnslib.sandbox.amounts import parse
 from mnslib.sandbox.history import Steps, cluster_steps, node_steps
 from mnslib.sandbox.kube.arithmetic import pod_need
-from mnslib.sandbox.state import State
+from mnslib.sandbox.state import State, seconds
 from mnslib.sandbox.wire import Json
 
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
@@ -106,7 +105,7 @@ def _shown(state: State, cluster: str, namespace: str, steps: Steps) -> list[Sho
     reached, found = 0.0, []
     for pod in pods:
         about = pod["metadata"]
-        made = datetime.fromisoformat(about["creationTimestamp"]).timestamp()
+        made = seconds(about["creationTimestamp"])
         need = needs.get(about["name"], {})
         reached += need.get("cpu", 0.0)
         is_there = [

@@ -122,7 +122,6 @@ def delete_namespace(call: Call) -> Answer:
 
 
 def _check_free(call: Call, cluster: Json) -> None:
-    """Refuse a write on a stopped cluster, or while another one is in the way."""
     state = call.state
     if cluster["properties"]["powerState"]["code"] != "Running":
         text = f"Operation is not allowed: the cluster {cluster['name']} is not running."

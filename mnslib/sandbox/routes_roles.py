@@ -183,7 +183,6 @@ def _check_limit(call: Call, scope: str) -> None:
 
 
 def _wanted(call: Call) -> Json:
-    """Return the properties of a new assignment, checked."""
     if not _GUID.fullmatch(call.params["name"].lower()):
         text = f"The role assignment ID '{call.params['name']}' is not valid. It must be a GUID."
         raise arm_error(400, "InvalidRoleAssignmentId", text)

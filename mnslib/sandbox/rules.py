@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mnslib.sandbox.amounts import canonical_text, parse
+from mnslib.sandbox.amounts import exact, parse
 from mnslib.sandbox.offers import offers
 from mnslib.sandbox.resources import QUOTA_KEYS
 from mnslib.sandbox.switches import Switches
@@ -261,7 +261,7 @@ def _bad_value(path: str, value: str, wanted: str) -> Exception:
 def quota_hard(properties: Json) -> dict[str, str]:
     """Return `spec.hard` of the default quota, quantities as the API server writes them."""
     quota = properties.get("defaultResourceQuota", {})
-    return {QUOTA_KEYS[key]: canonical_text(text) for key, text in quota.items()}
+    return {QUOTA_KEYS[key]: str(exact(text)) for key, text in quota.items()}
 
 
 def policy_spec(properties: Json, namespace: str, switches: Switches) -> Json:

@@ -73,7 +73,6 @@ def serve(
 
 @contextmanager
 def _only_server(state: str) -> Iterator[None]:
-    """Hold the lock of a file state, so that two servers never share one."""
     from filelock import FileLock, Timeout
 
     if state == ":memory:":

@@ -54,6 +54,11 @@ def kube_time(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def seconds(text: str) -> float:
+    """Return the moment that a time of Kubernetes or ARM tells, seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 class Change(NamedTuple):
     """What happened to one object; `old` is None for a new one, `new` for one that went."""
 

@@ -144,7 +144,6 @@ def _subscription(one: Json, world: Json) -> Json:
 
 
 def _cluster(state: State, spec: Json, world: Json) -> Json:
-    """Return the managed cluster's resource."""
     admins = [world["groups"][spec["admin_group"]]] if "admin_group" in spec else []
     pools = [
         {"name": f"pool{index}", "count": count, "vmSize": size}
@@ -180,8 +179,6 @@ def _cluster(state: State, spec: Json, world: Json) -> Json:
 
 
 class _Cluster(Builder):
-    """Fills one cluster with nodes, namespaces, workloads and pods."""
-
     def __init__(self, state: State, resource: Json, spec: Json, world: Json) -> None:
         super().__init__(state, resource)
         self.spec, self.world = spec, world
@@ -265,7 +262,6 @@ def _stored(key: str, text: str) -> str:
 
 
 def _assign(state: State, world: Json) -> None:
-    """Store the seeded role assignments: identities on subscriptions, groups on namespaces."""
     role_ids = {role["name"]: guid for guid, role in built_in_roles().items()}
     admin = world["identities"]["admin"]["object_id"]
     at = state.now() - _NAMESPACE_DAYS * 86400

@@ -141,8 +141,6 @@ def guard_pod(spec: Json) -> None:
 
 
 class _Gate:
-    """The plugins that look at one object."""
-
     def __init__(
         self, state: State, cluster: str, kind: Kind, doc: Json, old: Json | None, verb: str
     ) -> None:
@@ -231,7 +229,6 @@ class _Gate:
             spec[key] = computed
 
     def _runtime_overhead(self) -> Json:
-        """Return the overhead that the pod's RuntimeClass says, empty without one."""
         name = self.doc["spec"].get("runtimeClassName")
         found = self.find("runtimeclasses", name) if name else {}
         if found is None:

@@ -7,12 +7,12 @@ Pure, and nobody else's arithmetic. Sources: Kubernetes 1.34, `pkg/apis/core/v1/
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from fractions import Fraction
 from functools import reduce
 
 from mnslib.sandbox.amounts import ZERO, Amount, read
 from mnslib.sandbox.resources import QUOTA_KEYS
+from mnslib.sandbox.state import seconds
 from mnslib.sandbox.wire import Json
 
 Amounts = dict[str, Amount]
@@ -162,7 +162,7 @@ def counts(pod: Json, now: float = 0.0) -> bool:
     if deleted is None or grace is None:
         return True
     # Source: pkg/quota/v1/evaluator/core/pods.go: the time has the grace in it, and gets it again
-    return now <= datetime.fromisoformat(deleted).timestamp() + int(grace)
+    return now <= seconds(deleted) + int(grace)
 
 
 def pod_need(pod: Json) -> dict[str, Fraction]:

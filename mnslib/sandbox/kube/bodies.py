@@ -16,12 +16,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from mnslib.sandbox.amounts import canonical_text
+from mnslib.sandbox.amounts import exact
 from mnslib.sandbox.kube import protobuf
 from mnslib.sandbox.kube.schema import Shape, data, fields, model_of
 from mnslib.sandbox.wire import Call, Json, Refusal, kube_error
 
-_QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 _LAYOUT = "2006-01-02T15:04:05Z07:00"
 _BOUNDS = {"int32": 2**31, "int64": 2**63}
@@ -317,13 +316,10 @@ def _word(value: Any) -> str:
 
 def _quantity(value: Any) -> str:
     """Return a quantity in the server's form. Source: apimachinery, ParseQuantity."""
-    text = str(value).strip() if isinstance(value, (str, int, float)) else ""
     try:
-        return canonical_text(text)
-    except ValueError:
-        if re.fullmatch(_QUANTITY.strip("^$"), text) and text.count(".") < 2:
-            raise Undecodable("unable to parse quantity's suffix") from None
-        raise Undecodable(f"quantities must match the regular expression '{_QUANTITY}'") from None
+        return str(exact(str(value).strip() if isinstance(value, (str, int, float)) else ""))
+    except ValueError as error:
+        raise Undecodable(str(error)) from None
 
 
 def _time(value: Any) -> str:

@@ -21,7 +21,7 @@ from mnslib.sandbox.kube import (
     replicas,
     scheduling,
 )
-from mnslib.sandbox.kube.keeper import MISSED, Keeper, controller_of, seconds
+from mnslib.sandbox.kube.keeper import MISSED, Keeper, controller_of
 from mnslib.sandbox.kube.kinds import known
 from mnslib.sandbox.kube.scheduling import (
     SCHEDULER,
@@ -32,7 +32,7 @@ from mnslib.sandbox.kube.scheduling import (
     patience,
     place,
 )
-from mnslib.sandbox.state import Change, State
+from mnslib.sandbox.state import Change, State, seconds
 from mnslib.sandbox.wire import Json, Refusal
 
 Key = tuple[str, str, str, str]  # cluster, plural, namespace, name
@@ -174,7 +174,6 @@ class Controllers:
             self._delay(key)
 
     def _delay(self, key: Key) -> None:
-        """Try again, later each time."""
         self.failures[key] += 1
         pause = min(_FIRST_RETRY * 2 ** min(self.failures[key] - 1, 30), _LAST_RETRY)
         self.due[key] = self.state.now() + pause
@@ -285,7 +284,6 @@ def _key(cluster: str, plural: str, doc: Json) -> Key:
 
 
 def _makes_room(change: Change) -> bool:
-    """Return whether a change may let in a pod that was kept out."""
     if change.kind == "pods":
         gone = change.old and is_active(change.old)
         return bool(gone and not (change.new and is_active(change.new)))
@@ -302,16 +300,13 @@ def _running(keeper: Keeper, doc: Json) -> float | None:
     controller = controller_of(doc)
     if not controller or controller["kind"] != "Job" or not is_active(doc):
         return None
-    until = _started(doc) + JOB_SECONDS
+    begun = doc["status"].get("startTime") or doc["metadata"]["creationTimestamp"]
+    until = seconds(begun) + JOB_SECONDS
     if until <= keeper.state.now():
         end(doc, until)
         keeper.put("pods", doc)
         return None
     return until
-
-
-def _started(doc: Json) -> float:
-    return seconds(doc["status"].get("startTime") or doc["metadata"]["creationTimestamp"])
 
 
 _SYNCS: dict[str, Callable[[Keeper, Json], float | None]] = {

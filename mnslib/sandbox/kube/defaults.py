@@ -105,7 +105,6 @@ def _pod(doc: Json, number: int, old: Json | None) -> None:
 
 
 def _rolling(doc: Json, number: int, old: Json | None) -> None:
-    """Take away the figures of a rolling update where something else was asked for."""
     for key in ("strategy", "updateStrategy"):
         strategy = _part(doc, "spec", key)
         if strategy.get("type") != "RollingUpdate":
@@ -137,7 +136,6 @@ def _autoscaler(doc: Json, number: int, old: Json | None) -> None:
 
 
 def _service(doc: Json, number: int, old: Json | None) -> None:
-    """Give a service its address, families and ports, as its type wants them."""
     spec = _part(doc, "spec")
     kind, ports = spec.get("type"), _each(spec, "ports")
     for port in ports:

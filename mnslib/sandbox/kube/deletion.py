@@ -140,7 +140,6 @@ def _finish_namespace(state: State, cluster: str, doc: Json) -> None:
 
 
 def _conditions(state: State, left: list[tuple[str, Json]]) -> list[Json]:
-    """Return what the namespace controller says of the content that remains."""
     kinds = Counter(f"{kind}." for kind, _ in left)
     holding = Counter(one for _, other in left for one in other["metadata"].get("finalizers", ()))
     contents = ", ".join(f"{kind} has {n} resource instances" for kind, n in kinds.items())

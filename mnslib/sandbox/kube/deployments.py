@@ -12,8 +12,9 @@ from typing import Any
 
 from mnslib.sandbox.kube import deletion, inside
 from mnslib.sandbox.kube.defaults import fill
-from mnslib.sandbox.kube.keeper import Keeper, hashed, reference, seconds
+from mnslib.sandbox.kube.keeper import Keeper, hashed, reference
 from mnslib.sandbox.kube.scheduling import is_active
+from mnslib.sandbox.state import seconds
 from mnslib.sandbox.wire import Json, Refusal
 
 _HASH = "pod-template-hash"
@@ -78,7 +79,6 @@ def _shrink(keeper: Keeper, doc: Json, sets: list[Json], new: Json, least: int) 
 
 
 def _revised(keeper: Keeper, doc: Json, sets: list[Json], new: Json | None, count: int) -> Json:
-    """Return the ReplicaSet of the present template, with the newest revision."""
     revisions = [int(_notes(one).get(_REVISION, "0")) for one in sets if one is not new]
     revision = max(revisions, default=0) + 1
     if new is None:

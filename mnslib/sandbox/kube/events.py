@@ -5,9 +5,7 @@ Sources: client-go `tools/record/events_cache.go` (EventAggregator), kube-apiser
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from mnslib.sandbox.state import State, kube_time
+from mnslib.sandbox.state import State, kube_time, seconds
 from mnslib.sandbox.wire import Json
 
 LIFE = 3600  # seconds after an event's last change. Source: kube-apiserver, --event-ttl
@@ -44,7 +42,7 @@ def record(
         if since - last(one) > _SILENCE:
             break
         recent.append(one)
-        since = min(since, _seconds(one["firstTimestamp"]))
+        since = min(since, seconds(one["firstTimestamp"]))
     same = next((one for one in recent if one["message"] == message), None)
     if same is None and len(recent) >= ALONE:
         same = next((e for e in recent if e["message"].startswith(_COMBINED)), None)
@@ -84,11 +82,7 @@ def event(
     }
 
 
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
 def last(event: Json) -> float:
     """Return when an event changed last, seconds since 1970."""
     times = (event.get("lastTimestamp"), event.get("eventTime"))
-    return _seconds(next(filter(None, times), event["metadata"]["creationTimestamp"]))
+    return seconds(next(filter(None, times), event["metadata"]["creationTimestamp"]))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 
 from mnslib.sandbox.kube import cron, deletion, inside
-from mnslib.sandbox.kube.keeper import MISSED, Keeper, reference, seconds, starts
+from mnslib.sandbox.kube.keeper import MISSED, Keeper, reference, starts
 from mnslib.sandbox.kube.scheduling import is_active, is_ready
-from mnslib.sandbox.state import kube_time
+from mnslib.sandbox.state import kube_time, seconds
 from mnslib.sandbox.wire import Json, Refusal
 
 
@@ -68,7 +68,6 @@ def sync_job(keeper: Keeper, doc: Json) -> float | None:
 
 
 def _after(keeper: Keeper, doc: Json) -> float | None:
-    """Delete a Job that has ended, as long after it as it says."""
     if (life := doc["spec"].get("ttlSecondsAfterFinished")) is None:
         return None
     ended = max(seconds(one["lastTransitionTime"]) for one in doc["status"]["conditions"])

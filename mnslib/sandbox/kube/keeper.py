@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import datetime
 from typing import Any
 
 from mnslib.sandbox.kube import deletion, events, inside
 from mnslib.sandbox.kube.defaults import suffix
 from mnslib.sandbox.kube.scheduling import is_ready
 from mnslib.sandbox.kube.selectors import matches
-from mnslib.sandbox.state import State, kube_time
+from mnslib.sandbox.state import State, kube_time, seconds
 from mnslib.sandbox.wire import Json, Refusal
 
 MISSED = -1.0  # what a controller returns that misses pods: try again, later each time
@@ -168,11 +167,6 @@ def age(doc: Json) -> tuple[str, str]:
     """Return a key that sorts objects by when they were created."""
     meta = doc["metadata"]
     return meta["creationTimestamp"], meta["name"]
-
-
-def seconds(text: str) -> float:
-    """Return the moment that Kubernetes' time form tells, seconds since 1970."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def hashed(template: Json) -> str:

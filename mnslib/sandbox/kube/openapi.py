@@ -107,7 +107,6 @@ def _gvk(kind: Kind) -> Json:
 
 
 def _paths(kind: Kind, name: str) -> Json:
-    """Return a kind's operations: of all of them, and of one."""
     base = f"/{'apis' if kind.group else 'api'}/{kind.version}"
     base += "/namespaces/{namespace}" if kind.namespaced else ""
     places = (f"{base}/{kind.plural}", f"{base}/{kind.plural}/{{name}}")

@@ -273,7 +273,6 @@ def media(call: Call) -> str:
 
 
 def _go(value: Any) -> str:
-    """Return a value as Go prints it."""
     if isinstance(value, dict):
         return f"map[{' '.join(f'{key}:{_go(value[key])}' for key in sorted(value))}]"
     if isinstance(value, list):

@@ -84,7 +84,6 @@ def _entry(kind: Kind) -> Json:
 
 
 def _parts(kind: Kind) -> list[Json]:
-    """Return the entries of a kind's subresources."""
     table = packaged("kube/kinds.yaml")["subresources"]
     found = []
     for name in kind.subresources:

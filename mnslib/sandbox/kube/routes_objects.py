@@ -176,7 +176,6 @@ def _create(call: Call, kind: Kind, given: Json) -> Answer:
 
 
 def _record(call: Call, kind: Kind, present: Json, doc: Json, given: Json) -> None:
-    """Write down who manages the fields of an object that is about to be stored."""
     claimed = given["metadata"].get("managedFields")
     doc["metadata"] = apply.recorded(call, kind.store, kind.word, present, doc, claimed)
 

@@ -62,7 +62,6 @@ def _key(call: Call) -> str:
 
 
 def _wanted(call: Call, live: Json, version: str, word: str) -> Json:
-    """Return the object that a PUT or a PATCH of any form asks for."""
     if call.method == "PUT":
         return bodies.read(call, version, word)
     made = apply.configured if media(call) == apply.MEDIA else patched
@@ -70,7 +69,6 @@ def _wanted(call: Call, live: Json, version: str, word: str) -> Json:
 
 
 def _part(call: Call, kind: Kind, present: Json) -> Answer:
-    """Return an object, or change the one part of it that the subresource stands for."""
     if call.method == "GET":
         return Answer(body=single(call, kind, outward(kind, present)))
     live = outward(kind, copy.deepcopy(present))
@@ -93,7 +91,6 @@ def _part(call: Call, kind: Kind, present: Json) -> Answer:
 
 
 def _resized(present: Json, wanted: Json) -> Json:
-    """Return a pod with what a resize changes of it, and nothing else."""
     changed = copy.deepcopy(present)
     spec, given = changed["spec"], wanted.get("spec", {})
     for part in ("containers", "initContainers"):
@@ -106,7 +103,6 @@ def _resized(present: Json, wanted: Json) -> Json:
 
 
 def _scale(call: Call, kind: Kind, present: Json) -> Answer:
-    """Return or change how many pods a workload wants."""
     live = _scale_of(present)
     if call.method == "GET":
         return Answer(body=live)
@@ -180,7 +176,6 @@ def _evict(call: Call, kind: Kind, present: Json) -> Answer:
 
 
 def _bind(call: Call, kind: Kind, present: Json) -> Answer:
-    """Give a pod the node that somebody else has chosen for it."""
     target = bodies.read(call, "v1", "Binding").get("target") or {}
     meta, node = present["metadata"], target.get("name", "")
     details = {"name": meta["name"], "kind": "pods/binding"}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from mnslib.sandbox.amounts import parse
-from mnslib.sandbox.kube.arithmetic import counts, pod_amounts
+from mnslib.sandbox.kube.arithmetic import counts, pod_amounts, qos_class
 from mnslib.sandbox.kube.selectors import holds
 from mnslib.sandbox.state import State, kube_time
 from mnslib.sandbox.wire import Json
@@ -148,7 +148,7 @@ def _holds(asked: Json, labels: Json) -> bool:
 
 def await_node(pod: Json, moment: float, message: str = "") -> None:
     """Write the status of a pod that runs nowhere yet, with the scheduler's words if it has any."""
-    pod["status"] = {"phase": "Pending", "qosClass": qos(pod)}
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod)}
     reason = "Unschedulable"
     if pod["spec"].get("schedulingGates"):
         reason = "SchedulingGated"
@@ -172,7 +172,7 @@ def place(pod: Json, node: str, moment: float) -> None:
         "startTime": at,
         "podIP": address,
         "podIPs": [{"ip": address}],
-        "qosClass": qos(pod),
+        "qosClass": qos_class(pod),
         "conditions": [
             {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": at}
             for kind in _READY
@@ -218,18 +218,3 @@ def is_ready(pod: Json) -> bool:
     """Return whether a pod is ready."""
     conditions = pod.get("status", {}).get("conditions", ())
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def qos(pod: Json) -> str:
-    """Return a pod's class of service. Source: pkg/apis/core/v1/helper/qos/qos.go."""
-    parts = [pod["spec"]] if pod["spec"].get("resources") else pod["spec"]["containers"]
-    resources = [one.get("resources") or {} for one in parts]
-    if not any(one.get("requests") or one.get("limits") for one in resources):
-        return "BestEffort"
-    for one in resources:
-        limits = one.get("limits") or {}
-        if not {"cpu", "memory"} <= set(limits):
-            return "Burstable"
-        if any(parse(str(v)) != parse(str(limits[k])) for k, v in one.get("requests", {}).items()):
-            return "Burstable"
-    return "Guaranteed"

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 from mnslib.sandbox.kube.kinds import Kind
 from mnslib.sandbox.offers import packaged
+from mnslib.sandbox.state import seconds
 from mnslib.sandbox.wire import Call, Json
 
 _FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -87,7 +87,6 @@ def _table(call: Call, kind: Kind, items: Iterable[Json], metadata: Json, versio
 
 @cache
 def _columns(plural: str) -> list[tuple[Json, Callable[[Json], Any]]]:
-    """Return each column's definition, and what reads its cell out of an object."""
     table = packaged("kube/tables.yaml")
     found = []
     for name, text in table["columns"].get(plural, {"Name": "name", "Age": "age"}).items():
@@ -149,14 +148,14 @@ def _map(value: Any) -> Json:
 
 def _moment(text: Any) -> float | None:
     try:
-        return datetime.fromisoformat(str(text)).timestamp()
+        return seconds(str(text))
     except ValueError:
         return None
 
 
-def human(seconds: float) -> str:
+def human(span: float) -> str:
     """Return a span of time as a server writes it. Source: apimachinery, util/duration."""
-    whole = math.floor(seconds)
+    whole = math.floor(span)
     if whole < 0:
         return "<invalid>" if whole < -1 else "0s"
     for bound, unit, size, smaller, part in _SPANS:

@@ -219,7 +219,6 @@ def _row(row: Json, field: str, value: Any, before: Any) -> Problems:
 
 
 def _share_problem(value: Any, *, most: int) -> str:
-    """Return what is wrong with a number of pods, or a share of them up to `most` percent."""
     if isinstance(value, int):
         return _NEGATIVE if value < 0 else ""
     if not re.fullmatch("[0-9]+%", value):
@@ -396,7 +395,6 @@ def _tolerated(pod: Json) -> list[Json]:
 
 
 def _without(spec: Json, key: str) -> Json:
-    """Return a pod's spec with its containers lacking a field."""
     lists = {
         name: [{k: v for k, v in one.items() if k != key} for one in spec[name]]
         for name in _SAID
@@ -505,7 +503,6 @@ def _autoscaler(doc: Json) -> Problems:
 
 
 def _moved(doc: Json, old: Json) -> Problems:
-    """Yield that a service got another address."""
     given, had = ((one.get("spec") or {}).get("clusterIP") for one in (doc, old))
     if had and given != had and doc["spec"].get("type") != "ExternalName":
         yield "spec.clusterIPs[0]", invalid([given or ""], "may not change once set")

@@ -89,7 +89,6 @@ class _Watch:
             yield "".join(lines)
 
     def _told(self, change: Change) -> str:
-        """Return the line that tells a change to one who sees what the selectors choose."""
         if (change.cluster, change.kind) != (self.cluster, self.kind.plural):
             return ""
         before, after = change.old, change.new

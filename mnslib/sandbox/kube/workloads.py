@@ -256,7 +256,6 @@ def _parallel(pods: Pods, counts: Counts) -> Json:
 
 
 def _count(text: str) -> int | str:
-    """Return a number of pods, or a share of them as it is written."""
     return text if text.endswith("%") else int(text)
 
 
