@@ -9,20 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import product
 from operator import add, itemgetter
 from typing import Any
 from urllib.parse import parse_qsl
 
 from mnslib.sandbox.access import metrics_scope
 from mnslib.sandbox.history import Steps, cluster_steps, node_steps
+from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.pod_metrics import METRICS
 from mnslib.sandbox.pod_metrics import series as single_series
 from mnslib.sandbox.query_limits import SCRAPE_SECONDS, check_range
 from mnslib.sandbox.resources import CLUSTER_TYPE
 from mnslib.sandbox.wire import Answer, Call, Json, prometheus_error, routes
-
-_CLUSTERS = r'cluster(?P<op>=~|=)"(?P<clusters>[\w.|-]+)"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,17 @@ class Shape:
 
     In the text C stands for the clusters and Ns for a window, of seconds or milliseconds. `choose`
     makes a value of a window (`max`, `last`, `mean`), `combine` one of several series (`max`,
-    `sum`, `count`); `by` are the labels that stay. `switch` has to be on for it to see anything.
+    `sum`, `count`); `by` are the labels that stay. `switch` has to be on for it to see anything,
+    `raw` ones ask for samples.
     """
 
     text: str
-    kinds: tuple[str, ...]
-    choose: str
-    combine: str
+    kinds: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
+    choose: str = "last"
+    combine: str = ""
     switch: str = ""
+    raw: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -62,105 +64,25 @@ def _plain(text: str) -> str:
     return re.sub(r"\s*([(){}\[\],=~!])\s*", r"\1", " ".join(text.split()))
 
 
-_QUOTA = ("namespace", "resourcequota", "resource")
-_BY_QUOTA = "max by(namespace,resourcequota,resource)"
-_USED, _HARD = 'kube_resourcequota{C,type="used"}', 'kube_resourcequota{C,type="hard"}'
-_REQUESTS = 'kube_pod_container_resource_requests{C,resource=~"cpu|memory"}'
-_CPU = 'container_cpu_usage_seconds_total{C,container!=""}'
-_MEMORY = 'container_memory_working_set_bytes{C,container!=""}'
-_NODES = 'kube_node_status_allocatable{C,resource=~"cpu|memory"}'
-_SPACE = ("namespace",)
-_OF_PODS = {
-    "listed": _REQUESTS,
-    "begun": _REQUESTS.replace("_pod_", "_pod_init_"),
-    "finished": 'kube_pod_status_phase{C,phase=~"Succeeded|Failed"}',
-    "scheduled": '{C,__name__=~"kube_pod_resource_requests?",resource=~"cpu|memory"}',
-}
-_REQUESTED = (
-    ("sum by(namespace,resource)({listed})", ""),
-    ("sum by(namespace,resource)(max by(namespace,pod,container,resource)({listed}))", ""),
-    (
-        "sum by(namespace,resource)(max by(namespace,pod,resource)({scheduled}))",
-        "scheduler_metrics",
-    ),
-    (
-        "sum by(namespace,resource)(max by(namespace,pod,resource)(label_replace("
-        "sum by(namespace,pod,resource)(max by(namespace,pod,container,resource)({listed})), "
-        '"of","containers","pod",".*") or max by(namespace,pod,resource)({begun})) '
-        "unless on(namespace,pod)(max by(namespace,pod)({finished})==1))",
-        "",
-    ),
-)
-_SAMPLES = _USED.replace("}", ',namespace=~"SPACES"}[Ns]')
-_RAW = Shape(_SAMPLES, ("used",), "last", "max", _QUOTA)
-_SHAPES = {
-    shape.pattern: shape
-    for shape in (
-        _RAW,
-        Shape(f"{_BY_QUOTA}(max_over_time({_USED}[Ns]))", ("used",), "max", "max", _QUOTA),
-        Shape(f"{_BY_QUOTA}(last_over_time({_USED}[Ns]))", ("used",), "last", "max", _QUOTA),
-        Shape(f"{_BY_QUOTA}(last_over_time({_HARD}[Ns]))", ("hard",), "last", "max", _QUOTA),
-        *(
-            Shape(f"sum by(namespace)({form})", kinds, choose, "sum", _SPACE)
-            for series, kinds, choose, by in (
-                (f"rate({_CPU}[Ns])", ("usage_cpu",), "mean", "pod,container,id"),
-                (f"max_over_time({_MEMORY}[Ns])", ("usage_memory",), "max", "pod,container"),
-            )
-            for form in (series, f"max by(namespace,{by})({series})")
-        ),
-        *(
-            Shape(
-                form.replace("by(namespace,", f"by(namespace,{node}").format(
-                    **{name: last.format(one) for name, one in _OF_PODS.items()}
-                ),
-                ("requested",), "last", "sum",
-                ("namespace", *node.split(",")[:-1], "resource"), switch,
-            )
-            for form, switch in _REQUESTED
-            for node in ("", "node,")
-            for last in ("{}", "last_over_time({}[Ns])")
-        ),
-        Shape(
-            f"count by(namespace)(last_over_time({_REQUESTS}[Ns]))",
-            ("requested",), "last", "count", _SPACE,
-        ),
-        *(
-            Shape(f"max by(node,resource)({nodes})", ("node",), "last", "max", ("node", "resource"))
-            for nodes in (_NODES, f"last_over_time({_NODES}[Ns])")
-        ),
-        *(
-            Shape(f"count({form})", ("requested",), "last", "count", (), switch)
-            for names, switch in (
-                (("listed", "begun", "finished"), ""),
-                (("scheduled",), "scheduler_metrics"),
-            )
-            for last in ("{}", "last_over_time({}[Ns])")
-            for form in [" or ".join(last.format(_OF_PODS[name]) for name in names)]
-        ),
-        Shape(
-            "count by(cluster,exported_namespace)(last_over_time(kube_resourcequota[Ns]))",
-            ("used", "hard"), "last", "count", ("cluster",),
-        ),
-        Shape(
-            "count by(cluster,exported_namespace)"
-            "(last_over_time(kube_pod_container_resource_requests[Ns]))",
-            ("requested",), "last", "count", ("cluster",),
-        ),
-        *(
-            Shape(f"count({form})", kinds, "last", "count")
-            for selector, kinds in (
-                ("kube_resourcequota", ("used", "hard")),
-                ("kube_pod_container_resource_requests", ("requested",)),
-                (_USED, ("used",)),
-                (_HARD, ("hard",)),
-                (_REQUESTS, ("requested",)),
-                (_CPU, ("usage_cpu",)),
-                (_MEMORY, ("usage_memory",)),
-            )
-            for form in (selector, f"last_over_time({selector}[Ns])")
-        ),
-    )
-}  # fmt: skip
+@cache
+def _shapes() -> dict[re.Pattern[str], Shape]:
+    """Return the shapes of queries.yaml by their patterns."""
+    table = packaged("queries.yaml")
+    found = {}
+    for row in table["shapes"]:
+        ways = ((False, True) if row.get(way) else (False,) for way in ("over", "node"))
+        for over, node in product(*ways):
+            text, by = row["query"], row.get("by", "").split()
+            for name, selector in table["selectors"].items():
+                whole = f"last_over_time({selector}[Ns])" if over else selector
+                text = text.replace(f"<{name}>", whole)
+            if node:
+                text = text.replace("by(namespace,", "by(namespace,node,")
+                by.insert(1, "node")
+            more = {key: row[key] for key in ("choose", "combine", "switch", "raw") if key in row}
+            shape = Shape(text, tuple(row["reads"].split()), tuple(by), **more)
+            found[shape.pattern] = shape
+    return found
 
 
 _SINGLE = re.compile(
@@ -187,7 +109,7 @@ def _single(text: str) -> tuple[Shape, re.Match[str]] | None:
     if len(found["end"]) != bool(how) + bool(take):
         return None
     by = tuple(filter(None, (found["by"] or "").split(",")))
-    return Shape(text, (), _CHOICES.get(how, "last"), take, by), found
+    return Shape(text, (), by, _CHOICES.get(how, "last"), take), found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +144,7 @@ def query_range(call: Call) -> Answer:
     fields = _fields(call)
     start, end = (_moment(fields.get(name, ""), name) for name in ("start", "end"))
     query = _parse(fields, start=start, end=end, step=_duration(fields.get("step", "")))
-    if query.shape is _RAW:
+    if query.shape.raw:
         text = 'invalid parameter "query": invalid expression type "range vector" for range query'
         raise prometheus_error(400, "bad_data", f"{text}, must be Scalar or instant Vector")
     return _matrix(call, query)
@@ -245,7 +167,7 @@ def query_once(call: Call) -> Answer:
     fields = _fields(call)
     moment = _moment(fields.get("time", str(call.state.now())), "time")
     query = _parse(fields, start=moment, end=moment, step=60.0)
-    if query.shape is _RAW:
+    if query.shape.raw:
         start = ((moment - query.window) // SCRAPE_SECONDS + 1) * SCRAPE_SECONDS
         return _matrix(call, replace(query, start=start, step=SCRAPE_SECONDS, window=0.0))
     vector = [
@@ -375,7 +297,7 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
         Refusal: 400 bad_data, or 422 over a limit.
     """
     text = _plain(fields.get("query", ""))
-    for pattern, shape in _SHAPES.items():
+    for pattern, shape in _shapes().items():
         if match := pattern.fullmatch(text):
             found = match.groupdict()
             names: list[str] = found.get("clusters", "").split("|")
