@@ -16,12 +16,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from mnslib.sandbox.access import metrics_scope
-from mnslib.sandbox.history import Steps, cluster_steps, node_steps
+from mnslib.sandbox.history import cluster_steps, node_steps
 from mnslib.sandbox.offers import packaged
-from mnslib.sandbox.pod_metrics import METRICS
+from mnslib.sandbox.pod_metrics import METRICS, Series
 from mnslib.sandbox.pod_metrics import series as single_series
 from mnslib.sandbox.query_limits import SCRAPE_SECONDS, check_range
 from mnslib.sandbox.resources import CLUSTER_TYPE
+from mnslib.sandbox.state import State
 from mnslib.sandbox.wire import Answer, Call, Json, prometheus_error, routes
 
 
@@ -97,17 +98,16 @@ _MATCHER = re.compile(r'([a-z_]+)(=~|!~|!=|=)"([\w./<>|*+-]*)",?')
 _CHOICES = {"rate": "mean", "avg_over_time": "mean", "max_over_time": "max"}
 
 
-def _single(text: str) -> tuple[Shape, re.Match[str]] | None:
-    """Return what a query of `_SINGLE` asks for; None where it is none, or makes no sense."""
+def _single(text: str) -> tuple[Shape, re.Match[str] | None]:
+    """Return what a query of `_SINGLE` asks for; no match where it is none, or makes no sense."""
     found = _SINGLE.fullmatch(text)
     if found is None or _MATCHER.sub("", found["where"]):
-        return None
+        return Shape(text), None
     how, take = found["how"] or "", found["take"] or ""
     is_counter = found["metric"].endswith("_total")
-    if (how == "rate") != is_counter or bool(how) != bool(found["window"]):
-        return None
-    if len(found["end"]) != bool(how) + bool(take):
-        return None
+    odd = (how == "rate") != is_counter or bool(how) != bool(found["window"])
+    if odd or len(found["end"]) != bool(how) + bool(take):
+        return Shape(text), None
     by = tuple(filter(None, (found["by"] or "").split(",")))
     return Shape(text, (), by, _CHOICES.get(how, "last"), take), found
 
@@ -193,81 +193,64 @@ def _metric(query: Query, labels: tuple[str, ...]) -> Json:
 
 
 def _answer(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
-    if query.metric:
-        return _answer_single(call, query)
-    result: dict[tuple[str, ...], Points] = {}
-    now = call.state.now()
-    found = list(_namespaces(call, query))
-    series = sum(key[0] in query.shape.kinds for _, _, steps in found for key in steps.series)
-    reach = query.end - query.start
-    limits = call.runtime.query_limits
-    limits.check_size(series, reach=reach, window=query.window, step=query.step)
-    if query.shape.switch and not getattr(call.state.switches, query.shape.switch):
-        return {}
-    for cluster_name, namespace, steps in found:
-        for (_, name, resource), points in _evaluate(query, steps, now):
-            labels = {"cluster": cluster_name, "namespace": namespace}
-            labels["node"] = name if "node" in query.shape.kinds else ""
-            labels |= {"resourcequota": name, "resource": resource}
-            key = tuple(labels[label] for label in query.shape.by)
-            _add(result, key, points, combine=query.shape.combine)
-    return result
-
-
-def _answer_single(call: Call, query: Query) -> dict[tuple[str, ...], Points]:
-    cut = now if query.end > (now := call.state.now()) else math.inf
-    scope, only = metrics_scope(call)
-    found = [
-        ({**labels, "cluster": cluster["name"]}, times, column)
-        for cluster in call.state.resources(CLUSTER_TYPE)
-        for key in [cluster["id"].lower()]
-        if f"{key}/".startswith(f"{scope}/")
-        for labels, times, column in single_series(call.state, key, query.metric)
-        if only in ("", labels.get("namespace"))
-    ]
-    found = [one for one in found if all(_matches(one[0], *each) for each in query.where)]
+    """Return the points of each series of the answer, by its labels as `_metric` reads them."""
+    shape, now, found = query.shape, call.state.now(), list(_series(call, query))
     limits, reach = call.runtime.query_limits, query.end - query.start
     limits.check_size(len(found), reach=reach, window=query.window, step=query.step)
+    if shape.switch and not getattr(call.state.switches, shape.switch):
+        return {}
+    # `now` only cuts what lies after it; without it the windows of earlier moments stay known
+    cut, moments = now if query.end > now else math.inf, tuple(query.times())
     result: dict[tuple[str, ...], Points] = {}
     for labels, times, column in found:
-        windows = _windows(tuple(times), tuple(query.times()), query.window, cut)
-        if query.shape.choose == "mean":
+        windows = _windows(tuple(times), moments, query.window, cut)
+        if shape.choose == "mean":
             points = _means(windows, column, times, query.window, cut)
         else:
-            choose = max if query.shape.choose == "max" else itemgetter(-1)
+            choose = max if shape.choose == "max" else itemgetter(-1)
             points = _chosen(choose, windows, column)
-        key = tuple(f"{name}\0{value}" for name, value in sorted(labels.items()) if value)
-        if query.shape.combine:
-            key = tuple(labels.get(name, "") for name in query.shape.by)
+        key = tuple(labels.get(name, "") for name in shape.by)
+        if not shape.combine:
+            key = tuple(f"{name}\0{value}" for name, value in sorted(labels.items()) if value)
         if points:
-            _add(result, key, points, combine=query.shape.combine or "max")
+            _add(result, key, points, combine=shape.combine or "max")
     return result
+
+
+def _series(call: Call, query: Query) -> Iterator[Series]:
+    """Yield all that a query reads."""
+    scope, only = metrics_scope(call)
+    for cluster in call.state.resources(CLUSTER_TYPE):
+        key, name = cluster["id"].lower(), cluster["name"]
+        left_out = query.clusters is not None and name not in query.clusters
+        if left_out or not f"{key}/".startswith(f"{scope}/"):
+            continue
+        found = _columns(call.state, key, query)
+        if query.metric:
+            found = single_series(call.state, key, query.metric)
+        for labels, times, column in found:
+            labels = {**labels, "cluster": name}
+            is_asked = only in ("", labels.get("namespace"))
+            if is_asked and all(_matches(labels, *each) for each in query.where):
+                yield labels, times, column
+
+
+def _columns(state: State, cluster: str, query: Query) -> Iterator[Series]:
+    """Yield the series of each namespace, or of the nodes, that a shape reads."""
+    of_nodes = "node" in query.shape.kinds
+    spaces = {"": node_steps(state, cluster)} if of_nodes else cluster_steps(state, cluster)
+    for namespace, steps in spaces.items():
+        for (kind, name, resource), column in steps.series.items():
+            if kind in query.shape.kinds and (not query.spaces or namespace in query.spaces):
+                labels = {"namespace": namespace, "resource": resource}
+                labels["node" if of_nodes else "resourcequota"] = name
+                yield labels, steps.times, column
 
 
 def _matches(labels: Mapping[str, str], name: str, sign: str, value: str) -> bool:
     own = labels.get(name, "")
     is_so = own == value if "~" not in sign else re.fullmatch(value, own) is not None
     return is_so != sign.startswith("!")
-
-
-def _namespaces(call: Call, query: Query) -> Iterator[tuple[str, str, Steps]]:
-    """Yield cluster, namespace and steps of all that a query may read."""
-    scope, only = metrics_scope(call)
-    for cluster in call.state.resources(CLUSTER_TYPE):
-        if query.clusters is not None and cluster["name"] not in query.clusters:
-            continue
-        key = cluster["id"].lower()
-        if not f"{key}/".startswith(f"{scope}/"):
-            continue
-        spaces = (
-            {"": node_steps(call.state, key)}
-            if "node" in query.shape.kinds
-            else cluster_steps(call.state, key)
-        )
-        for namespace, steps in spaces.items():
-            is_asked = query.spaces is None or namespace in query.spaces
-            if is_asked and only in ("", namespace):
-                yield cluster["name"], namespace, steps
 
 
 def _add(
@@ -297,35 +280,22 @@ def _parse(fields: dict[str, str], *, start: float, end: float, step: float) -> 
         Refusal: 400 bad_data, or 422 over a limit.
     """
     text = _plain(fields.get("query", ""))
-    for pattern, shape in _shapes().items():
-        if match := pattern.fullmatch(text):
-            found = match.groupdict()
-            names: list[str] = found.get("clusters", "").split("|")
-            if found.get("op") == "=":
-                names = [found["clusters"]]
-            query = Query(
-                shape=shape,
-                clusters=frozenset(names) if "clusters" in found else None,
-                spaces=frozenset(found["spaces"].split("|")) if "spaces" in found else None,
-                window=int(found.get("window") or 0) / (1000 if found.get("unit") == "ms" else 1),
-                start=start,
-                end=end,
-                step=step,
-            )
-            window = query.window if "window" in found else None
-            check_range(end - start, window=window, step=step)
-            return query
-    if single := _single(text):
-        shape, match = single
-        length = int(match["window"] or 0) / (1000 if match["unit"] == "ms" else 1)
-        check_range(end - start, window=length or None, step=step)
+    matches = ((shape, pattern.fullmatch(text)) for pattern, shape in _shapes().items())
+    for shape, match in (*matches, _single(text)):
+        if match is None:
+            continue
+        found = match.groupdict()
+        window = int(found.get("window") or 0) / (1000 if found.get("unit") == "ms" else 1)
+        check_range(end - start, window=window if found.get("window") else None, step=step)
+        names, spaces = found.get("clusters", ""), found.get("spaces")
+        clusters = names.split("|") if found.get("op") == "=~" else [names]
         return Query(
             shape=shape,
-            metric=match["metric"],
-            where=tuple(_MATCHER.findall(match["where"])),
-            clusters=None,
-            spaces=None,
-            window=length,
+            metric=found.get("metric", ""),
+            where=tuple(_MATCHER.findall(found.get("where", ""))),
+            clusters=frozenset(clusters) if names else None,
+            spaces=frozenset(spaces.split("|")) if spaces else None,
+            window=window,
             start=start,
             end=end,
             step=step,
@@ -353,25 +323,6 @@ def _duration(text: str) -> float:
         message = f'invalid parameter "step": cannot parse "{text}" to a valid duration'
         raise prometheus_error(400, "bad_data", message)
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}[match[2]]
-
-
-def _evaluate(
-    query: Query, steps: Steps, now: float
-) -> Iterator[tuple[tuple[str, str, str], Points]]:
-    """Yield key and points of each series of a namespace; times without sample are out."""
-    # `now` only cuts what lies after it; without it the windows of earlier moments stay known
-    cut = now if query.end > now else math.inf
-    windows = _windows(tuple(steps.times), tuple(query.times()), query.window, cut)
-    for key, column in steps.series.items():
-        if key[0] not in query.shape.kinds:
-            continue
-        if query.shape.choose == "mean":
-            points = _means(windows, column, steps.times, query.window, cut)
-        else:
-            choose = max if query.shape.choose == "max" else itemgetter(-1)
-            points = _chosen(choose, windows, column)
-        if points:
-            yield key, points
 
 
 Windows = tuple[tuple[float, int, int], ...]
