@@ -48,7 +48,7 @@ def test_quantities_come_back_as_the_api_server_writes_them(given: str, canonica
 
 @pytest.mark.parametrize("text", ["", "m", "1 Gi", "1gi", "--1", "1e", "Gi", "0x1"])
 def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="quantit"):
+    with pytest.raises(ValueError, match=r"quantity|quantities"):
         parse(text)
 
 
