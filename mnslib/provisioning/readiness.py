@@ -140,14 +140,18 @@ def permissions(facts: Facts, steps: Iterable[str]) -> tuple[CheckResult, ...]:
     return tuple(lines)
 
 
-def refused(lines: Sequence[CheckResult], error: MnsError) -> PreflightError:
-    """Return the error that names every step of `permissions` that will be refused.
+def require_permitted(lines: Sequence[CheckResult], error: MnsError) -> None:
+    """Return if none of `permissions` says that a step will be refused.
 
     Args:
-        error: of the first that was; it says all where no line does.
+        error: of the first that was, which need not be among them.
+
+    Raises:
+        PreflightError: from it, naming every step that will be, and the role that is missing.
     """
     odd = [f"{one.detail} {one.why}" for one in lines if one.status is CheckStatus.WARNING]
-    return PreflightError(" ".join(["Nothing was written.", *(odd or [str(error)])]))
+    if odd:
+        raise PreflightError(" ".join(["Nothing was written.", *odd, str(error)])) from error
 
 
 def told(check: str, facts: Mapping[str, Any], *, is_well: bool = False) -> CheckResult:

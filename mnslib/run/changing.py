@@ -44,7 +44,7 @@ from mnslib.provisioning.observe import (
 from mnslib.provisioning.plan import Plan, make_plan, plan_to_json
 from mnslib.provisioning.preflight import preflight, require_passed, worst_first
 from mnslib.provisioning.proof import Proven
-from mnslib.provisioning.readiness import permissions, readiness, refused, steps_of
+from mnslib.provisioning.readiness import permissions, readiness, require_permitted, steps_of
 from mnslib.provisioning.risks import read_max_commitment
 from mnslib.provisioning.writing import Writer
 from mnslib.requests import export, files, spec
@@ -326,9 +326,9 @@ class Changing(Run):
         """Return what is there, in Azure and on the clusters."""
         self._require_unapplied()
         asked = {"policy": self._policy, **self.asked("verify_principals")}
-        with self._giving_back():
-            self.specs, who = identified(self.specs, self.target, **asked)
         try:
+            with self._giving_back():
+                self.specs, who = identified(self.specs, self.target, **asked)
             self.observed = observed(self.specs, self.target, who=who)
         except ArmForbiddenError as error:
             self._refuse(error)
@@ -379,11 +379,10 @@ class Changing(Run):
         Raises:
             PreflightError: with all of them, of one namespace.
         """
-        if (facts := self._facts(error)) is None:
-            return
-        lines = permissions(facts, steps_of(self.specs))
-        show_now(plans.checks_table(lines))
-        raise refused(lines, error) from error
+        if (facts := self._facts(error)) is not None:
+            lines = permissions(facts, steps_of(self.specs))
+            show_now(plans.checks_table(lines))
+            require_permitted(lines, error)
 
     def plan(self) -> None:
         """Show what would change, after writing it to `plan.json`.

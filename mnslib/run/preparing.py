@@ -18,7 +18,7 @@ from mnslib.provisioning.observe import (
 )
 from mnslib.provisioning.preflight import require_passed, worst_first
 from mnslib.provisioning.preparation import ClusterWriter, make_preparation
-from mnslib.provisioning.readiness import permissions, readiness, refused
+from mnslib.provisioning.readiness import permissions, readiness, require_permitted
 from mnslib.provisioning.writing import Writer
 from mnslib.requests import spec
 from mnslib.resource_ids import CLUSTER_COLUMNS, ClusterId
@@ -80,7 +80,8 @@ class Preparing(Changing):
                 show_now(table)  # of a cell that fails nothing else is seen
             require_passed(failed)
             if not is_missing:
-                raise refused(self.checks, cluster) from cluster
+                require_permitted(self.checks, cluster)
+                raise cluster
         return table
 
     def _lines(self) -> tuple[CheckResult, ...]:
