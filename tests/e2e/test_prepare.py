@@ -68,9 +68,12 @@ def test_from_a_bare_subscription_to_a_team_that_is_onboarded(bare):
     assert "plan them" not in undone.stdout
     assert "run it anew: what is done stays" in mns("resume", str(made.directory)).stderr
 
-    team = mns.run("20", cluster_name=CLUSTER)
+    team = mns.run("20", cluster_name=CLUSTER, limit_range="auto")
     assert team.code == 0, team.output
     assert team.result["items"][0]["outcome"] == "created"
+    told = team.result["summary"]
+    assert (told["proofs"], told["proofs_failed"], told["proofs_open"]) == (5, 0, 0)
+    assert (told["rights_proven"], told["rights_computed"]) == (12, 0)
 
 
 def test_a_cluster_that_is_not_there_is_named_with_what_there_is_and_none_is_made_unasked(bare):
