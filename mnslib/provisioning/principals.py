@@ -7,9 +7,8 @@ only; what they are called goes along to be shown.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mnslib.errors import Problem, SpecError, nearest
@@ -22,23 +21,12 @@ if TYPE_CHECKING:
     from mnslib.azure.graph import Directory
     from mnslib.requests.policy import Policy
 
-MOST_SUGGESTED = 5
-"""Unknown names for which the directory is searched for what is meant; our choice."""
-
 ALIKE_LETTERS = 4
 """Letters at its beginning that an unknown name shares with what is meant; our choice."""
 
 _Finding = tuple[str, Mapping[str, Any]]
-_Named = Mapping[tuple[PrincipalType, str], Sequence[Principal]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What the directory said: principals by id and by kind and name; what unknown ones may be."""
-
-    by_id: Mapping[str, Principal]
-    by_name: _Named
-    alike: Mapping[str, Sequence[Principal]]
+_Found = Mapping[AccessGrant, Sequence[Principal]]
+"""By each grant, everybody whom it may mean: exactly one, if all is well."""
 
 
 def identified(
@@ -58,23 +46,26 @@ def identified(
         ArmForbiddenError: if the caller may not read the directory.
     """
     grants = {grant for spec in specs for grant in _grants(spec.in_full)}
-    known = _look_up(grants, directory) if grants and directory else None
+    found = _look_up(grants, directory) if directory and grants else {}
+    wrong = {grant: [*_findings(grant, found[grant], directory)] for grant in found}
+    if directory is None:
+        wrong = {one: [("name-unverified", _facts(one))] for one in grants if one.is_named}
     problems: list[Problem] = []
-    found = []
+    mended = []
     for spec in specs:
-        wrong: list[_Finding] = []
+        told: list[_Finding] = []
         for grant in dict.fromkeys(_grants(spec.in_full)):
             is_granted = grant in spec.in_full.access
-            wrong += _findings(grant, known, policy, is_granted=is_granted)
-        mended = spec if wrong or known is None else _mended(spec, known)
-        wrong += [] if wrong else _contradictions(mended)
-        problems += [problem(spec, "access", *finding) for finding in wrong]
-        found.append(mended)
+            if is_granted or grant.is_named:
+                told += wrong.get(grant, ())
+            if is_granted and grant.is_named and policy and not wrong.get(grant):
+                told += _refused(policy, grant, found[grant][0])
+        mended.append(spec if told or not found else _mended(spec, found))
+        told += [] if told else _contradictions(mended[-1])
+        problems += [problem(spec, "access", *finding) for finding in told]
     if problems:
         raise SpecError(sorted(problems, key=lambda one: one.row or 0))
-    by_id = dict(known.by_id) if known else {}
-    by_id |= {one.id: one for same in (known.by_name.values() if known else ()) for one in same}
-    return tuple(found), by_id
+    return tuple(mended), {one.id: one for who in found.values() for one in who}
 
 
 def with_names(text: str, principals: Mapping[str, Principal]) -> str:
@@ -92,82 +83,50 @@ def _grants(spec: NamespaceSpec) -> Iterator[AccessGrant]:
     yield from spec.revoked
 
 
-def _look_up(grants: Iterable[AccessGrant], directory: Directory) -> _Known:
-    ids, names = set(), defaultdict(set)
-    for grant in grants:
-        if grant.is_named:
-            names[grant.principal_type].add(grant.principal_id.lower())
-        else:
-            ids.add(grant.principal_id)
-    by_id = directory.by_ids(ids)
-    by_name = {
-        (kind, name): same
-        for kind in names
-        for name, same in directory.named(kind, names[kind]).items()
-    }
-    strange = sorted(ids - by_id.keys())
-    alike: dict[str, Sequence[Principal]] = {}
-    if strange:  # the application's id is another than that of its service principal
-        alike |= directory.named(PrincipalType.SERVICE_PRINCIPAL, strange)
-    unknown = {name for kind in names for name in names[kind] if (kind, name) not in by_name}
-    for name in sorted(unknown)[:MOST_SUGGESTED]:
-        alike[name] = directory.search(name[:ALIKE_LETTERS])
-    return _Known(by_id=by_id, by_name=by_name, alike=alike)
+def _look_up(grants: Iterable[AccessGrant], directory: Directory) -> _Found:
+    by_id = directory.by_ids({one.principal_id for one in grants if not one.is_named})
+    by_name = {}
+    for kind in {one.principal_type for one in grants if one.is_named}:
+        names = {one.principal_id for one in grants if one.is_named and one.principal_type is kind}
+        by_name[kind] = directory.named(kind, {name.lower() for name in names})
+    known = {one: [by_id[one.principal_id]] for one in grants if one.principal_id in by_id}
+    for one in grants:
+        called = by_name[one.principal_type] if one.is_named else {}
+        known.setdefault(one, [*called.get(one.principal_id.lower(), ())])
+    return known
+
+
+def _facts(grant: AccessGrant, **more: Any) -> Mapping[str, Any]:
+    return {"asked": grant.principal_id, "kind": KIND_WORDS[grant.principal_type], **more}
 
 
 def _findings(
-    grant: AccessGrant, known: _Known | None, policy: Policy | None, *, is_granted: bool
+    grant: AccessGrant, who: Sequence[Principal], directory: Directory | None
 ) -> Iterator[_Finding]:
-    """Yield what is wrong with whom a role is given to, or taken from."""
-    word, asked = KIND_WORDS[grant.principal_type], grant.principal_id
-    facts = {"asked": asked, "kind": word, "meant": ""}
-    if known is None:
-        if grant.is_named:
-            yield "name-unverified", facts
-        return
-    if grant.is_named:
-        same = known.by_name.get((grant.principal_type, asked.lower()), ())
-        if len(same) == 1:
-            if policy and is_granted:
-                for what, fix in _refused(policy, replace(grant, principal_id=same[0].id)):
-                    yield "not-allowed", facts | {"what": what, "meant": fix}
-        elif same:
-            all_of_them = ", ".join(_described(one) for one in same)
-            meant = _offered(grant, same, by_id=True, is_granted=is_granted)
-            yield "name-ambiguous", facts | {"all": all_of_them, "meant": meant}
-        else:
-            near = nearest(asked, {one.name for one in known.alike.get(asked.lower(), ())})
-            alike = [one for one in known.alike.get(asked.lower(), ()) if one.name == near]
-            meant = _offered(grant, alike, is_granted=is_granted)
-            yield "name-unknown", facts | {"meant": meant or "a name of the directory, or an id"}
-    elif is_granted and (one := known.by_id.get(asked)) is None:
-        meant = _offered(grant, known.alike.get(asked, ()), by_id=True)
-        yield "id-of-application" if meant else "id-unknown", facts | {"meant": meant}
-    elif is_granted and one and one.kind is not grant.principal_type:
-        other = _offered(grant, [one], by_id=True)
-        yield "other-kind", facts | {"who": _described(one), "meant": other}
+    """Yield what is wrong with whom a role is given to, or by name taken from."""
+    assert directory is not None
+    asked = grant.principal_id
+    if len(who) > 1:
+        everybody = ", ".join(map(_described, who))
+        meant = " or ".join(f"{KIND_WORDS[one.kind]}:{one.id}" for one in who)
+        yield "name-ambiguous", _facts(grant, all=everybody, meant=meant)
+    elif who and who[0].kind is not grant.principal_type:
+        meant = f"{KIND_WORDS[who[0].kind]}:{asked}"
+        yield "other-kind", _facts(grant, who=_described(who[0]), meant=meant)
+    elif not who and grant.is_named:
+        alike = {one.name: one for one in directory.search(asked[:ALIKE_LETTERS])}
+        one = alike.get(nearest(asked, alike))
+        meant = f"{KIND_WORDS[one.kind]}:{one.name}" if one else "a name of the directory, or an id"
+        yield "name-unknown", _facts(grant, meant=meant)
+    elif not who:  # the application's id is another than that of its service principal
+        kind = PrincipalType.SERVICE_PRINCIPAL
+        meant = " or ".join(f"sp:{one.id}" for one in directory.named(kind, [asked]).get(asked, ()))
+        yield "id-of-application" if meant else "id-unknown", _facts(grant, meant=meant)
 
 
-def _refused(policy: Policy, grant: AccessGrant) -> Iterator[tuple[str, str]]:
-    return (finding for _, finding in policy.principal_violations(grant))
-
-
-def _offered(
-    grant: AccessGrant,
-    principals: Sequence[Principal],
-    *,
-    by_id: bool = False,
-    is_granted: bool = True,
-) -> str:
-    """Return how the role is written for each of these."""
-    texts = [
-        grant_text(
-            replace(grant, principal_type=one.kind, principal_id=one.id if by_id else one.name),
-            is_granted=is_granted,
-        )
-        for one in principals
-    ]
-    return " or ".join(texts)
+def _refused(policy: Policy, grant: AccessGrant, who: Principal) -> Iterator[_Finding]:
+    for _, (what, fix) in policy.principal_violations(replace(grant, principal_id=who.id)):
+        yield "not-allowed", _facts(grant, what=what, meant=fix)
 
 
 def _described(one: Principal) -> str:
@@ -175,26 +134,22 @@ def _described(one: Principal) -> str:
     return f"{KIND_WORDS[one.kind]} {one.name} ({about})"
 
 
-def _mended(spec: NamespaceSpec, known: _Known) -> NamespaceSpec:
+def _mended(spec: NamespaceSpec, found: _Found) -> NamespaceSpec:
     """Return the request with ids for names; a role that is written twice counts once."""
 
     def of(grants: Iterable[AccessGrant]) -> tuple[AccessGrant, ...]:
-        ids = {grant: grant.principal_id for grant in grants}
-        for grant in ids:
-            if grant.is_named:
-                name = grant.principal_type, grant.principal_id.lower()
-                ids[grant] = known.by_name[name][0].id
-        return tuple(dict.fromkeys(replace(one, principal_id=guid) for one, guid in ids.items()))
+        ids = (replace(g, principal_id=found[g][0].id) if g.is_named else g for g in grants)
+        return tuple(dict.fromkeys(ids))
 
     own = replace(spec, access=of(spec.access), revoked=of(spec.revoked))
-    if spec.when_new is None:
+    if (new := spec.when_new) is None:
         return own
-    new = spec.when_new  # what the row says of a role wins over its tier
     given, taken = ({one.key for one in grants} for grants in (own.access, own.revoked))
+    access, revoked = of(new.access), of(new.revoked)  # the row's own word wins over its tier's
     new = replace(
         new,
-        access=tuple(one for one in of(new.access) if one.key not in taken),
-        revoked=tuple(one for one in of(new.revoked) if one.key not in given),
+        access=tuple(one for one in access if one.key not in taken),
+        revoked=tuple(one for one in revoked if one.key not in given),
     )
     return replace(own, when_new=new)
 
@@ -202,6 +157,4 @@ def _mended(spec: NamespaceSpec, known: _Known) -> NamespaceSpec:
 def _contradictions(spec: NamespaceSpec) -> Iterator[_Finding]:
     """Yield the roles that are given and taken at once, once by name and once by id."""
     taken = {grant.key for grant in spec.revoked}
-    for grant in spec.access:
-        if grant.key in taken:
-            yield "both", {"asked": grant_text(grant)}
+    yield from (("both", {"asked": grant_text(g)}) for g in spec.access if g.key in taken)

@@ -12,7 +12,7 @@ from .conftest import CAPS, writes
 GROUP, ADA = "00000000-0000-4000-9000-000000000001", "00000000-0000-4000-9100-000000000001"
 NOBODY = "00000000-0000-4000-9100-00000000dead"
 WRONG = {
-    "group:grp-paymnts": "Write group:grp-payments=reader.",
+    "group:grp-paymnts": "Write group:grp-payments.",
     "group:grp-reporting": "more than one group is called grp-reporting",
     f"group:{ADA}": f"it is user Ada Fischer ({ADA}, ada.fischer@contoso.example)",
     f"user:{NOBODY}": f"the directory has nobody with the object id {NOBODY}",
