@@ -14,10 +14,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from mnslib.sandbox.offers import packaged
 from mnslib.sandbox.wire import Json
-
-SURFACES = ("arm", "entra", "graph", "kubernetes", "prometheus")
-_METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -33,76 +31,32 @@ def _is_pattern(value: Any) -> bool:
         return False
 
 
-def _one_of(*words: str) -> Check:
-    return (lambda value: value in words), f"one of {', '.join(words)}"
-
-
 def is_number(value: Any) -> bool:
     """Return whether a figure of a script or of limits is a sound number of at least 0."""
     return type(value) in (int, float) and 0 <= value < 1e9
 
 
-_TEXT: Check = (lambda value: isinstance(value, str)), "a text"
-_SECONDS: Check = is_number, "a number of seconds"
-_COUNT: Check = (lambda value: _is_whole(value, 1)), "a whole number of at least 1"
+def _are(values: Any, kind: type) -> bool:
+    return all(isinstance(one, kind) for one in values)
 
-_SCRIPT = {
-    "seed": ((lambda value: _is_whole(value, 0)), "a whole number of at least 0"),
-    "faults": ((lambda value: isinstance(value, list)), "a list"),
-}
-_FAULT: dict[str, Check] = {
-    "name": _TEXT,
-    "match": ((lambda value: isinstance(value, dict)), "a mapping"),
-    "after": ((lambda value: _is_whole(value, 0)), "a whole number of at least 0"),
-    "every": _COUNT,
-    "times": _COUNT,
-    "probability": ((lambda value: is_number(value) and value <= 1), "a number from 0 to 1"),
-    "effect": ((lambda value: isinstance(value, dict)), "a mapping"),
-}
-_MATCH = {
-    "surface": _one_of(*SURFACES),
-    "method": _one_of(*_METHODS),
-    "path": (_is_pattern, "a regular expression"),
-    "identity": _TEXT,
-}
-_STATUS: Check = (
-    (lambda value: _is_whole(value, 400) and value < 600),
-    "a number from 400 to 599",
-)
-_DELAY: Check = (lambda value: is_number(value) or isinstance(value, str)), "seconds, or any text"
-_ANYTHING: Check = (lambda _: True), "anything"
-_TAGS: Check = (
-    (lambda value: isinstance(value, dict) and all(isinstance(v, str) for v in value.values())),
-    "a mapping of texts",
-)
-_ADDITIONAL: Check = (
-    (lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value)),
-    "a list of mappings",
-)
-# The first key of an effect says which one it is; the others go with it.
-_EFFECTS: dict[str, dict[str, Check]] = {
-    "status": {
-        "status": _STATUS,
-        "code": _TEXT,
-        "message": _TEXT,
-        "additional_info": _ADDITIONAL,
-        "retry_after": _DELAY,
-    },
-    "body": {"body": _ANYTHING},
-    "inflated": {"inflated": _COUNT},
-    "drop": {"drop": _one_of("before", "after")},
-    "hang": {"hang": _SECONDS},
-    "slow": {"slow": _SECONDS},
-    "operation": {
-        "operation": _one_of("fails", "hangs", "cancelled", "answers"),
-        "answer": _ANYTHING,
-        "code": _TEXT,
-        "message": _TEXT,
-        "additional_info": _ADDITIONAL,
-    },
-    "policy_tags": {"policy_tags": _TAGS},
-    "list_trails": {"list_trails": _SECONDS},
-    "token": {"token": _one_of("expires")},
+
+_CHECKS: dict[str, Check] = {
+    "anything": (lambda _: True, "anything"),
+    "text": (lambda value: isinstance(value, str), "a text"),
+    "list": (lambda value: isinstance(value, list), "a list"),
+    "mapping": (lambda value: isinstance(value, dict), "a mapping"),
+    "mappings": (lambda value: isinstance(value, list) and _are(value, dict), "a list of mappings"),
+    "texts": (
+        lambda value: isinstance(value, dict) and _are(value.values(), str),
+        "a mapping of texts",
+    ),
+    "pattern": (_is_pattern, "a regular expression"),
+    "seconds": (is_number, "a number of seconds"),
+    "delay": (lambda value: is_number(value) or isinstance(value, str), "seconds, or any text"),
+    "share": (lambda value: is_number(value) and value <= 1, "a number from 0 to 1"),
+    "whole": (lambda value: _is_whole(value, 0), "a whole number of at least 0"),
+    "count": (lambda value: _is_whole(value, 1), "a whole number of at least 1"),
+    "status": (lambda value: _is_whole(value, 400) and value < 600, "a number from 400 to 599"),
 }
 
 
@@ -114,7 +68,8 @@ def check_script(given: Any) -> Json:
     """
     if not isinstance(given, dict):
         raise ValueError("faults must be a mapping of seed and faults")
-    problems = _problems("the script", given, _SCRIPT)
+    rows = packaged("faults.yaml")
+    problems = _problems("the script", given, rows["script"])
     faults = given.get("faults", [])
     names: set[Any] = set()
     for number, fault in enumerate(faults if isinstance(faults, list) else []):
@@ -128,9 +83,9 @@ def check_script(given: Any) -> Json:
             if name in names:
                 problems.append(f"{where}: that name is taken")
             names.add(name)
-        problems += _problems(where, fault, _FAULT, ("name", "effect"))
+        problems += _problems(where, fault, rows["fault"], ("name", "effect"))
         if isinstance(fault.get("match"), dict):
-            problems += _problems(f"{where}: match", fault["match"], _MATCH)
+            problems += _problems(f"{where}: match", fault["match"], rows["match"])
         if isinstance(fault.get("effect"), dict):
             problems += _effect_problems(f"{where}: effect", fault["effect"])
     if problems:
@@ -139,21 +94,24 @@ def check_script(given: Any) -> Json:
 
 
 def _effect_problems(where: str, effect: Json) -> list[str]:
-    kinds = [kind for kind in _EFFECTS if kind in effect]
+    effects = packaged("faults.yaml")["effects"]
+    kinds = [kind for kind in effects if kind in effect]
     if len(kinds) != 1:
-        return [f"{where} needs exactly one of {', '.join(_EFFECTS)}"]
-    return _problems(where, effect, _EFFECTS[kinds[0]])
+        return [f"{where} needs exactly one of {', '.join(effects)}"]
+    return _problems(where, effect, effects[kinds[0]])
 
 
-def _problems(
-    where: str, given: Json, known: dict[str, Check], needed: tuple[str, ...] = ()
-) -> list[str]:
+def _problems(where: str, given: Json, known: Json, needed: tuple[str, ...] = ()) -> list[str]:
     problems = [f"{where} needs {key}" for key in needed if key not in given]
     for key, value in given.items():
         if key not in known:
             problems.append(f"{where} has an unknown key {key!r}; there are {', '.join(known)}")
-        elif not known[key][0](value):
-            problems.append(f"{where}: {key} must be {known[key][1]}, not {value!r}")
+        elif isinstance(words := known[key], list):
+            if value not in words:
+                text = f"{where}: {key} must be one of {', '.join(words)}, not {value!r}"
+                problems.append(text)
+        elif not _CHECKS[words][0](value):
+            problems.append(f"{where}: {key} must be {_CHECKS[words][1]}, not {value!r}")
     return problems
 
 
