@@ -16,18 +16,20 @@ from mnslib.sandbox.tokens import (
     credential,
     sign,
 )
-from mnslib.sandbox.wire import Answer, Call, Json, entra_error, routes
+from mnslib.sandbox.wire import Answer, Call, Json, Refusal, entra_error, routes
 
 
 def _tenant(call: Call) -> str:
     """Return the tenant of the path: the world's own, or the other one that nothing here trusts."""
     tenant = call.params["tenant"].lower()
     if tenant not in (call.state.meta("tenant_id"), call.state.meta("other_tenant_id")):
-        text = f"Tenant '{call.params['tenant']}' not found. Check to make sure you have the "
-        text += "correct tenant ID and are signing into the correct cloud. Check with your "
-        text += "subscription administrator, this may happen if there are no active subscriptions "
-        raise entra_error(400, "invalid_tenant", 90002, f"{text}for the tenant.")
+        raise _refusal(90002, tenant=call.params["tenant"])
     return tenant
+
+
+def _refusal(number: int, **said: str) -> Refusal:
+    row = offers()["entra"][number]
+    return entra_error(row["status"], row["error"], number, row["text"].format(**said))
 
 
 def _issuer(origin: str, tenant: str) -> str:
@@ -66,28 +68,20 @@ def token(call: Call) -> Answer:
     form = dict(parse_qsl(call.body.decode("utf-8", "replace")))
     for name in ("grant_type", "client_id", "scope"):
         if name not in form:
-            text = f"The request body must contain the following parameter: '{name}'."
-            raise entra_error(400, "invalid_request", 900144, text)
+            raise _refusal(900144, name=name)
     if form["grant_type"] != "client_credentials":
-        text = f"The app requested an unsupported grant type '{form['grant_type']}'."
-        raise entra_error(400, "unsupported_grant_type", 70003, text)
+        raise _refusal(70003, grant=form["grant_type"])
     identity = _client(call, form)
     resource = form["scope"].removesuffix("/.default")
     if resource == form["scope"]:
-        text = f"The provided value for scope {resource} is not valid. Client credential flows "
-        text += "must have a scope value with /.default suffixed to the resource identifier "
-        raise entra_error(400, "invalid_scope", 1002012, f"{text}(application ID URI).")
+        raise _refusal(1002012, scope=resource)
     return issued(call, tenant, resource, identity["object_id"])
 
 
 def issued(call: Call, tenant: str, resource: str, object_id: str) -> Answer:
     """Return a token of somebody for a resource, or that there is no such resource."""
     if resource.rstrip("/") not in audiences(call.origin):
-        text = f"The resource principal named {resource} was not found in the tenant named "
-        text += f"{tenant}. This can happen if the application has not been installed by the "
-        text += "administrator of the tenant or consented to by any user in the tenant. You might "
-        text += "have sent your authentication request to the wrong tenant."
-        raise entra_error(400, "invalid_resource", 500011, text)
+        raise _refusal(500011, resource=resource, tenant=tenant)
     claims = {"aud": resource, "iss": _issuer(call.origin, tenant), "tid": tenant}
     claims |= claims_of(call.state, object_id)
     seconds = {"expires_in": TOKEN_SECONDS, "ext_expires_in": TOKEN_SECONDS}
@@ -103,21 +97,12 @@ def _client(call: Call, form: dict[str, str]) -> Json:
     found = [*own, *directory.called(call.state, given)]
     identity = credential(call.state, found[0]) if found else None
     if identity is None or identity["client_id"] != given.lower():
-        text = f"Application with identifier '{given}' was not found in the directory "
-        text += f"'{call.params['tenant']}'. This can happen if the application has not been "
-        text += "installed by the administrator of the tenant or consented to by any user in the "
-        text += "tenant. You may have sent your authentication request to the wrong tenant."
-        raise entra_error(400, "unauthorized_client", 700016, text)
+        raise _refusal(700016, client=given, tenant=call.params["tenant"])
     if "client_secret" not in form:
-        text = "The request body must contain the following parameter: 'client_assertion' or "
-        raise entra_error(401, "invalid_client", 7000218, f"{text}'client_secret'.")
+        raise _refusal(7000218)
     secret, sent = identity["client_secret"].encode(), form["client_secret"].encode()
     if not hmac.compare_digest(secret, sent):
-        text = "Invalid client secret provided. Ensure the secret being sent in the request is the "
-        text += (
-            f"client secret value, not the client secret ID, for a secret added to app '{given}'."
-        )
-        raise entra_error(401, "invalid_client", 7000215, text)
+        raise _refusal(7000215, client=given)
     return identity
 
 
