@@ -94,7 +94,7 @@ def test_an_operation_that_fails_is_judged_as_an_answer_is(
     found = caught.value
     assert found.is_transient == is_transient
     assert words in str(found)
-    assert str(found).endswith("Read the namespace before you try again: it may be half done.")
+    assert str(found).endswith("Read it before you try again: it may be half done.")
 
 
 def test_an_operation_that_does_not_end_times_out(client, azure, clock, make_operation, wire):
