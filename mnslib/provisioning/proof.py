@@ -117,9 +117,16 @@ def of_bare_pod(
     return _proof("bare", why, said, names=", ".join(giving) or "none")
 
 
-def of_large_pod(said: str) -> Proof:
-    """Return what comes of a pod that asks for more than the quota allows."""
-    return _proof("over", "let_in" if not said else "over" if _OVER in said else "elsewhere", said)
+def of_large_pod(said: str | None) -> Proof:
+    """Return what comes of a pod that asks for more than the quota allows.
+
+    Args:
+        said: None where it was not tried, since no quota on CPU requests was asked for.
+    """
+    if said is None:
+        return _proof("over", "no_quota")
+    why = "let_in" if not said else "over" if _OVER in said else "elsewhere"
+    return _proof("over", why, said)
 
 
 def of_network(asked: ManagedNamespace, policies: Collection[str], engine: str | None) -> Proof:

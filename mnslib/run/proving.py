@@ -16,7 +16,6 @@ from mnslib.models import ManagedCluster, ManagedNamespace, PrincipalType, RoleA
 from mnslib.provisioning import proof
 from mnslib.provisioning.proof import Proven
 from mnslib.provisioning.rights import Held, rights_of
-from mnslib.quantities import ZERO
 from mnslib.resource_ids import ManagedNamespaceId
 from mnslib.run.targets import Target
 from mnslib.show.handover import first_pod, starter
@@ -54,11 +53,12 @@ def prove(
         policies = {policy.name for policy in kube.network_policies(name)}
         template = yaml.safe_load(starter(asked.id, first_pod()))["spec"]["template"]
         bare = kube.try_pod(proof.trial_pod(name, template))
-        cores = asked.quota.get("cpu_request", ZERO)
-        beyond = proof.trial_pod(name, template, beyond=cores)
-        large = kube.try_pod(beyond)
-        if not large and not pause(SETTLE_SECONDS):
+        large = None
+        if cores := asked.quota.get("cpu_request"):
+            beyond = proof.trial_pod(name, template, beyond=cores)
             large = kube.try_pod(beyond)
+            if not large and not pause(SETTLE_SECONDS):
+                large = kube.try_pod(beyond)
         proofs = (
             proof.of_quota(asked, quotas),
             proof.of_bare_pod(bare, ranges, is_guarded=is_guarded, has_defaults=has_defaults),

@@ -76,6 +76,11 @@ def test_what_the_cluster_holds_otherwise_than_asked_has_failed(proven, target, 
     )  # fmt: skip
 
 
+def test_what_nobody_asked_for_is_not_disproved(proven):
+    proofs, _ = proven("aks-prod-weu-1", "payments-ledger", quota={})
+    assert (proofs["quota"].state, proofs["over"].state) == ("works", "not provable")
+
+
 def test_a_group_is_proven_by_somebody_in_a_group_of_it(proven):
     proofs, rights = proven("aks-prod-weu-2", "ml-serving", (GROUP, PLATFORM, WRITER))
     assert proofs["group grp-platform"].state == "works"
