@@ -360,7 +360,7 @@ class Onboarding(Changing):
         form = Form(guided)
         if not is_writing:
             guided.load()
-        return form.root
+        return form.show()
 
 
 def is_attended() -> bool:

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 import ipywidgets as widgets
+from IPython.display import Javascript, display
 
 from mnslib.models import QUOTA_FIELDS
 from mnslib.packaged import packaged
@@ -25,6 +26,18 @@ from mnslib.show.templates import render_part, sentence
 WORDS = packaged("mnslib.show", "forms")
 _PRINCIPAL = re.compile(r"(group|user|sp):[0-9a-fA-F-]{36}")
 _FIELDS, _STAGES, _BUTTONS = WORDS["fields"], WORDS["stages"], WORDS["buttons"]
+
+
+_OWN_KEYS = """
+const own = () => {
+  const area = element.closest(".jp-OutputArea");
+  const mark = (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+  area ? area.addEventListener("focusin", mark) : setTimeout(own, 50);
+};
+element.closest && own();
+"""
+"""JupyterLab takes a key in a list or on a box for a command: `a` would add a cell. Its own mark is
+for what reads its keys itself; the element is put in its place a moment later."""
 
 
 class Form:
@@ -48,6 +61,11 @@ class Form:
         self._buttons["approve"].button_style = self._buttons["plan"].button_style = "primary"
         behind.watch.append(self.refresh)
         self.refresh()
+
+    def show(self) -> Any:
+        """Return what a cell shows, after its keys were made its own."""
+        display(Javascript(_OWN_KEYS))  # type: ignore[no-untyped-call]
+        return self.root
 
     # Its stages
 
@@ -261,8 +279,11 @@ class Form:
             (sentence("forms.txt.j2", "principal", *one), f"{KIND_WORDS[one[0].kind]}:{one[0].id}")
             for one in self.behind.found
         ]
+        if len(found) > 1:  # the person says which is meant
+            found = [(WORDS["who"]["none"], ""), *found]
         if [*self._hits.options] != found:
             self._hits.options = found
+            self._hits.value = found[0][1] if found else None
         _visible(self._hits, bool(found))
         if names != [row.children[0].value for row in self._grants.children]:
             rows = []
