@@ -68,7 +68,7 @@ def test_a_failed_or_canceled_operation_says_what_where_and_what_next(
     with pytest.raises(OperationFailedError) as caught:
         finish(client, make_operation(), sleep=clock.sleep)
     assert "/subscriptions/sub-1/x/payments" in str(caught.value)
-    assert "Read the namespace" in str(caught.value)
+    assert "Read it before" in str(caught.value)
     assert caught.value.code == (code or "OperationCanceled")
     assert "t=6389" not in str(caught.value)
 
