@@ -109,6 +109,7 @@ GOOD: dict[str, list[Any]] = {
         {"limits": {"tenant-writes": {"burst": 9, "per_minute": 9}}},
         {"faults": [{"name": "a", "match": {"path": "zzz"}, "effect": {"list_trails": 1}}]},
         {"if_match": "ignored", "list_lag_seconds": 1.0},
+        {"principal": "reader", "resource": AKS_SERVER_ID},
     ],
 }
 
