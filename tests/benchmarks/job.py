@@ -5,7 +5,6 @@ process's peak memory, and what came out. LIMITS holds the buckets that the clie
 if given, is put in place of the sandbox's at the start, behind the client's back.
 """
 
-import gc
 import json
 import resource
 import sys
@@ -27,7 +26,7 @@ from mnslib.provisioning.journal import Journal
 from mnslib.provisioning.observe import observe
 from mnslib.provisioning.plan import make_plan
 from mnslib.requests.spec import parse_requests
-from mnslib.run.interruption import MOST_NEW_OBJECTS
+from mnslib.run.interruption import collect_rarely
 from mnslib.run.targets import Target
 from tests.sandbox.client import Client
 
@@ -39,7 +38,7 @@ def limits_of(given):
 
 
 def main(connection_file, requests, limits, control=""):
-    gc.set_threshold(MOST_NEW_OBJECTS)  # as the kernel of a run
+    collect_rarely()  # as the kernel of a run does
     connection = json.loads(Path(connection_file).read_text("utf-8"))
     azure = AzureClient(
         sandbox_cloud(connection),
