@@ -104,7 +104,7 @@ S,rg-platform,aks-prod-weu-1,ns-a,1x,2,1Gi,2Gi,,,,,
 S,rg-platform,aks-prod-weu-1,ns-b,4,2,1Gi,2Gi,,,,,
 S,rg-platform,aks-prod-weu-1,ns-c,1,2,1Gi,2Gi,allowall,,,,
 S,rg-platform,aks-prod-weu-1,ns-d,1,2,1Gi,2Gi,,-bad=x,,,
-S,rg-platform,aks-prod-weu-1,ns-e,1,2,1Gi,2Gi,,,group:payments=writer,,
+S,rg-platform,aks-prod-weu-1,ns-e,1,2,1Gi,2Gi,,,team:payments=writer,,
 S,rg-platform,aks-prod-weu-1,ns-f,1,2,1Gi,2Gi,,,group:00000000-0000-4000-9000-000000000001=Owner,,
 S,rg-platform,aks-prod-weu-1,ns-c,1,2,1Gi,2Gi,,,,,
 """.replace("S,", "00000000-0000-4000-8000-00000000a001,")
