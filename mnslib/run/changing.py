@@ -68,7 +68,7 @@ from mnslib.run.log import tell
 from mnslib.run.progress import apply_progress, is_notebook, show_now
 from mnslib.run.proving import prove
 from mnslib.run.record import Run
-from mnslib.run.targets import Target
+from mnslib.run.targets import NOBODY, Target
 from mnslib.show import plans
 from mnslib.show.displays import Callout, Cell, Stack, Table
 from mnslib.show.handover import first_pod, handover_page, starter
@@ -80,8 +80,6 @@ if TYPE_CHECKING:
     from mnslib.show.charts import Chart
 
 PLAN_NAME = "plan.json"
-NOBODY = "nobody"
-"""As whom a pack of the sandbox signs in where nobody was asked: refused, and not the admin."""
 _FOUND_BY = {
     "specs": "requests", "_requests": "requests", "_policy": "requests", "observed": "observe",
     "facts": "observe",

@@ -35,6 +35,10 @@ IDENTITY_VARIABLE = "MNS_SANDBOX_IDENTITY"
 """Environment variable that names whom runs and tokens on the sandbox act as; `admin` without."""
 
 
+NOBODY = "nobody"
+"""As whom a pack of the sandbox signs in where nobody was asked: refused, and not the admin."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Target:
     """The door to Azure, and one to each cluster; `sandbox` is its connection, None on Azure."""
@@ -199,6 +203,8 @@ def sandbox_as(sandbox: Mapping[str, Any], identity: str) -> Mapping[str, Any]:
 
     if identity in sandbox["identities"]:
         return sandbox
+    if identity == NOBODY:
+        raise ConfigError(message("no_member"))
     try:
         who = control(sandbox, "POST", "credential", {"principal": identity})
     except ValueError as error:

@@ -40,7 +40,8 @@ def test_a_template_offers_what_may_be_chosen_and_explains_each_column(mns, tmp_
         assert guides(sheet)[name].formula1 == f'"{",".join(word.value for word in words)}"'
     assert guides(sheet)["tier"].formula1 == "tiers!$A$2:$A$4"
     assert [cell.value for cell in book["tiers"]["A"]] == ["tier", "small", "medium", "isolated"]
-    explained = {row[0].value: row[2].value for row in book["columns"].iter_rows(max_row=20)}
+    rows = 1 + len(COLUMNS)  # below them: the columns of answers
+    explained = {row[0].value: row[2].value for row in book["columns"].iter_rows(max_row=rows)}
     assert {
         name: said["help"] for name, said in column_words().items()
     }.items() <= explained.items()

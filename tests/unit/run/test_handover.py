@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mnslib.errors import ConfigError
 from mnslib.run.handover import refused_kubeconfig
+from mnslib.run.targets import NOBODY, sandbox_as
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,8 @@ def test_where_one_can_be_merged_nothing_is_refused_or_made(tmp_path: Path, name
     (tmp_path / "link").symlink_to("there")
     assert refused_kubeconfig({"kubeconfig": named.format(tmp=tmp_path)}) == {}
     assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "there"]
+
+
+def test_a_pack_that_is_for_nobody_says_how_it_gets_to_be_for_somebody():
+    with pytest.raises(ConfigError, match=r"for nobody: no user .* Give somebody access"):
+        sandbox_as({"identities": {"admin": {}}}, NOBODY)
