@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 90_000
+playwright.expect.set_options(timeout=SECONDS)
 NEWS = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
 IDLE = "Python 3 (ipykernel) | Idle"
 FIRST = 5
@@ -86,8 +87,8 @@ class Screen:
         self.run_first_cells()
         self.wait("editing")
         choices = self.form.get_by_label("Cluster").locator("option")
-        playwright.expect(choices).to_have_count(5, timeout=SECONDS)
-        playwright.expect(self.form.locator(".mns-busy")).to_have_count(0, timeout=SECONDS)
+        playwright.expect(choices).to_have_count(5)
+        playwright.expect(self.form.locator(".mns-busy")).to_have_count(0)
 
     def run_first_cells(self):
         self.page.locator(".jp-Notebook-cell").first.click()
@@ -99,9 +100,12 @@ class Screen:
         self.inputs += 1
         self.page.keyboard.press(key)
 
+    def button(self, name):
+        return self.form.get_by_role("button", name=name)
+
     def click(self, button):
         self.inputs += 1
-        self.form.get_by_role("button", name=button).click()
+        self.button(button).click()
 
     def write(self, label, text):
         self.inputs += 1
@@ -125,7 +129,7 @@ class Screen:
     def says(self, *texts, within=""):
         where = self.form.locator(within) if within else self.form
         for text in texts:
-            playwright.expect(where.first).to_contain_text(text, timeout=SECONDS)
+            playwright.expect(where.first).to_contain_text(text)
 
     def offenses(self):
         """Return what axe-core has against the form, in short."""
@@ -182,7 +186,7 @@ def test_a_namespace_is_made_by_mouse_in_ten_inputs(screen, sandbox, tmp_path):
     one.says("Written.", "form-mouse is as requested: created.")
     assert (written(sandbox), one.offenses()) == (["form-mouse"], [])
     assert one.inputs <= 10
-    assert "sha256:" not in one.form.inner_text()  # nothing more to approve
+    playwright.expect(one.form).not_to_contain_text("sha256:")  # nothing more to approve
 
 
 def test_by_keyboard_errors_come_and_go_and_an_edit_makes_the_plan_stale(screen, sandbox):
@@ -201,22 +205,20 @@ def test_by_keyboard_errors_come_and_go_and_an_edit_makes_the_plan_stale(screen,
     one.write("CPU requests", "1")
     one.write("Memory requests", "1Gi")
     one.says("is not an amount of CPU", "is not an amount of memory", within=".mns-stage-how-much")
-    assert one.form.locator(".mns-bad").count() == 3
-    assert one.form.get_by_role("button", name="Make the plan").is_disabled()
+    playwright.expect(one.form.locator(".mns-bad")).to_have_count(3)
+    playwright.expect(one.button("Make the plan")).to_be_disabled()
     one.write("Namespace", "form-keys")
     one.write("CPU limits", "2")
     one.write("Memory limits", "2Gi")
     one.wait("editing")
-    assert one.form.locator(".mns-bad").count() == 0
+    playwright.expect(one.form.locator(".mns-bad")).to_have_count(0)
     one.says("3 start", within=".mns-stage-how-much")
     one.write("Person or group", "grp-pay")
     one.press("Enter")
     one.says("grp-payments", within=".mns-stage-who")
     for button in ("Add", "Make the plan"):
-        playwright.expect(one.form.get_by_role("button", name=button)).to_be_enabled(
-            timeout=SECONDS
-        )
-        one.form.get_by_role("button", name=button).focus()
+        playwright.expect(one.button(button)).to_be_enabled()
+        one.button(button).focus()
         one.press("Enter")
     one.wait("planned")
     one.says("namespace-user, writer", within=".mns-stage-who")
@@ -226,7 +228,7 @@ def test_by_keyboard_errors_come_and_go_and_an_edit_makes_the_plan_stale(screen,
     one.wait("invalid")
     one.page.keyboard.type("i")
     one.wait("stale")
-    assert one.form.get_by_role("button", name="Approve").is_disabled()
+    playwright.expect(one.button("Approve")).to_be_disabled()
     assert written(sandbox) == []
 
 
@@ -241,11 +243,11 @@ def test_after_a_restart_and_run_all_twice_it_is_planned_and_nothing_is_written(
         one.page.get_by_role("button", name="Restart the kernel and run all cells").click()
         one.page.locator(".jp-Dialog .jp-mod-accept").click()
         where = one.form.locator(".mns-where")
-        playwright.expect(where).not_to_have_text(before, timeout=SECONDS)
+        playwright.expect(where).not_to_have_text(before)
         one.wait("planned")
         one.says("Taken up from", "Nothing written yet: the plan waits")
-        assert one.form.get_by_label("Namespace").input_value() == "form-again"
-        assert one.form.get_by_role("button", name="Approve").is_enabled()  # but not pressed
+        playwright.expect(one.form.get_by_label("Namespace")).to_have_value("form-again")
+        playwright.expect(one.button("Approve")).to_be_enabled()  # but not pressed
     assert written(sandbox) == []
 
 
