@@ -183,6 +183,8 @@ def _sections(cells: Sequence[Mapping[str, Any]], charts: Path, headline: str) -
     found = [Section()]
     for place, cell in enumerate(cells):
         text, last = cell["source"], found[-1]
+        if not SESSION_TAGS.isdisjoint(cell["tags"]):
+            continue
         if cell["cell_type"] == "markdown":
             heading = _HEADING.match(text)
             if heading and len(heading[1]) < 3:
@@ -192,7 +194,7 @@ def _sections(cells: Sequence[Mapping[str, Any]], charts: Path, headline: str) -
                 found.append(Section(about=as_html(markdown_html(text))))
             else:
                 last.about = as_html(last.about + markdown_html(text))
-        elif SESSION_TAGS.isdisjoint(cell["tags"]):
+        else:
             shown = [_shown(one, charts, headline, f"chart{place}-{n}-")
                      for n, one in enumerate(cell["outputs"])]  # fmt: skip
             last.outputs += filter(None, shown)

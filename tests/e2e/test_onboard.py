@@ -39,6 +39,7 @@ def test_one_namespace_is_onboarded_and_handed_over(
     done = run_notebook("20", namespace_name=NAME, kubeconfig=own)
     assert done.code == 0, done.output
     assert done.result["headline"] == f"{NAME} is as requested: created."
+    assert "the next cell is a form" not in done.report  # which is on no page
     (item,) = done.result["items"]
     assert (item["change"], item["outcome"], item["risks"]) == ("Create", "created", [])
 
