@@ -1,7 +1,7 @@
 """What a team is handed: a page in its own words, and a Deployment to begin with.
 
 Nothing in them is secret, and nothing needs an address outside. How many pods start is worked out
-of the quota as it was read; the words are in `templates/handover.*.j2` and `starter.yaml.j2`.
+of the quota as it was read; the words are in `templates/handover.*.j2` and `starter.txt.j2`.
 """
 
 from datetime import datetime
@@ -35,7 +35,7 @@ def first_pod(cpu: str = "", memory: str = "") -> Pod:
 
 def starter(namespace: ManagedNamespaceId, pod: Pod, proven: Proven | None = None) -> str:
     """Return the Deployment that a team begins with, as YAML with what is foreseen of it."""
-    return render("starter.yaml.j2", id=namespace, **_foreseen(pod, proven))
+    return render("starter.txt.j2", id=namespace, **_foreseen(pod, proven))
 
 
 def _foreseen(pod: Pod, proven: Proven | None) -> dict[str, Any]:
