@@ -11,21 +11,22 @@ from decimal import Decimal
 from typing import Any
 
 from mnslib.kube_models import LimitRange, QuotaStatus
-from mnslib.models import MANAGED_QUOTA_NAME, QUOTA_KEYS, ManagedNamespace, NetworkRule
-from mnslib.packaged import packaged
+from mnslib.models import (
+    MANAGED_POLICY_NAME,
+    MANAGED_QUOTA_NAME,
+    QUOTA_KEYS,
+    ManagedNamespace,
+    NetworkRule,
+)
+from mnslib.provisioning.changes import words
 from mnslib.provisioning.rights import Held
 from mnslib.quantities import format_cpu, read_quantity, server_text
-
-POLICY_NAME = "defaultnetworkpolicy"
-"""The network policy that AKS writes. Source: AKS, "Troubleshoot managed namespaces"."""
 
 _MORE_CORES = read_quantity("10m")
 """What the pod beyond the quota asks for more than that; our choice."""
 
 _OVER, _UNSAID = "exceeded quota: ", "failed quota: "
 """How a quota refuses. Source: apiserver, resourcequota/controller.go, CheckRequest."""
-
-_WORDS = packaged(__package__, "words")["proof"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +135,9 @@ def of_network(asked: ManagedNamespace, policies: Collection[str], engine: str |
     why = "enforced" if engine else "no_engine"
     if {asked.ingress_policy, asked.egress_policy} <= {NetworkRule.ALLOW_ALL, None}:
         why = "open"
-    elif POLICY_NAME not in policies:
+    elif MANAGED_POLICY_NAME not in policies:
         why = "no_policy"
-    return _proof("network", why, policy=POLICY_NAME, engine=engine)
+    return _proof("network", why, policy=MANAGED_POLICY_NAME, engine=engine)
 
 
 def of_access(principal: str, rights: Sequence[Held], *, asked_as: str) -> Proof:
@@ -175,7 +176,7 @@ def numbers(found: Collection[Proven]) -> dict[str, int]:
 
 def unasked(why: str, **facts: str) -> str:
     """Return in words why nobody was asked for a principal."""
-    return str(_WORDS["unasked"][why].format_map(facts))
+    return str(words("proof")["unasked"][why].format_map(facts))
 
 
 def unread(problem: str, *keys: str) -> tuple[Proof, ...]:
@@ -184,12 +185,13 @@ def unread(problem: str, *keys: str) -> tuple[Proof, ...]:
 
 
 def _proof(key: str, why: str, said: str = "", **facts: Any) -> Proof:
-    state, words = _WORDS["answers"][why]
+    told = words("proof")
+    state, reason = told["answers"][why]
     return Proof(
         key=key,
-        name=_WORDS["names"][key].format_map(facts),
+        name=told["names"][key].format_map(facts),
         state=state,
-        why=words.format_map(facts),
+        why=reason.format_map(facts),
         said=(said.partition(" is forbidden: ")[2] or said).rstrip("."),
         about=facts.get("about", ""),
     )

@@ -307,8 +307,8 @@ class Form:
         sentence, table = behind.shown or ("", None)
         digest = behind.planned.digest if behind.planned else ""
         _show(self._planned, "plan", sentence, None if is_over else table, digest, state)
-        risks = told_risks = [] if is_over else [*behind.risks]
-        if [box.risk for box in self._risks.children] != told_risks:
+        risks = [] if is_over else [*behind.risks]
+        if [box.risk for box in self._risks.children] != risks:
             self._risks.children = [self._box(name) for name in risks]
         for box in self._risks.children:
             box.value, box.disabled = box.risk in behind.allow, state != "planned"
