@@ -6,6 +6,7 @@ only; what they are called goes along to be shown.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 ALIKE_LETTERS = 4
 """Letters at its beginning that an unknown name shares with what is meant; our choice."""
+
+MOST_SOUGHT = 5
+"""Unknown principals of whom it is asked who may be meant, up to three calls each; our choice."""
 
 _Finding = tuple[str, Mapping[str, Any]]
 _Found = Mapping[AccessGrant, Sequence[Principal]]
@@ -47,7 +51,12 @@ def identified(
     """
     grants = {grant for spec in specs for grant in _grants(spec.in_full)}
     found = _look_up(grants, directory) if directory and grants else {}
-    wrong = {grant: [*_findings(grant, found[grant], directory)] for grant in found}
+    unknown = dict.fromkeys(one.principal_id.lower() for one in found if not found[one])
+    sought = {*itertools.islice(unknown, MOST_SOUGHT)}
+    wrong = {
+        one: [*_findings(one, who, directory if one.principal_id.lower() in sought else None)]
+        for one, who in found.items()
+    }
     if directory is None:
         wrong = {one: [("name-unverified", _facts(one))] for one in grants if one.is_named}
     problems: list[Problem] = []
@@ -103,8 +112,11 @@ def _facts(grant: AccessGrant, **more: Any) -> Mapping[str, Any]:
 def _findings(
     grant: AccessGrant, who: Sequence[Principal], directory: Directory | None
 ) -> Iterator[_Finding]:
-    """Yield what is wrong with whom a role is given to, or by name taken from."""
-    assert directory is not None
+    """Yield what is wrong with whom a role is given to, or by name taken from.
+
+    Args:
+        directory: is asked who may be meant; None for no more of that.
+    """
     asked = grant.principal_id
     if len(who) > 1:
         everybody = ", ".join(map(_described, who))
@@ -114,13 +126,15 @@ def _findings(
         meant = f"{KIND_WORDS[who[0].kind]}:{asked}"
         yield "other-kind", _facts(grant, who=_described(who[0]), meant=meant)
     elif not who and grant.is_named:
-        alike = {one.name: one for one in directory.search(asked[:ALIKE_LETTERS])}
+        begins = directory.search(asked[:ALIKE_LETTERS]) if directory else []
+        alike = {one.name: one for one in begins}
         one = alike.get(nearest(asked, alike))
         meant = f"{KIND_WORDS[one.kind]}:{one.name}" if one else "a name of the directory, or an id"
         yield "name-unknown", _facts(grant, meant=meant)
     elif not who:  # the application's id is another than that of its service principal
         kind = PrincipalType.SERVICE_PRINCIPAL
-        meant = " or ".join(f"sp:{one.id}" for one in directory.named(kind, [asked]).get(asked, ()))
+        called = directory.named(kind, [asked]) if directory else {}
+        meant = " or ".join(f"sp:{one.id}" for one in called.get(asked, ()))
         yield "id-of-application" if meant else "id-unknown", _facts(grant, meant=meant)
 
 

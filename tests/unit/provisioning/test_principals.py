@@ -8,7 +8,7 @@ import pytest
 
 from mnslib.errors import SpecError
 from mnslib.models import NamespaceSpec, Principal, PrincipalType
-from mnslib.provisioning.principals import identified, with_names
+from mnslib.provisioning.principals import MOST_SOUGHT, identified, with_names
 from mnslib.requests.cells import read_access
 from mnslib.requests.policy import Policy
 from tests.unit.provisioning.factories import make_spec
@@ -203,3 +203,13 @@ def test_names_stand_before_the_ids_that_are_known() -> None:
         f"Reader of Group grp-crm ({CRM.id.upper()}), not {NOBODY}"
     )
     assert with_names(text, {}) == text
+
+
+def test_a_file_of_unknown_principals_asks_the_directory_a_few_times_only():
+    """Each is told; who may be meant is looked up of the first ones."""
+    shelf = Shelf()
+    wrong = [f"group:nobody-{n}=reader;sp:{NOBODY[:-3]}{n:03}=reader" for n in range(50)]
+    with pytest.raises(SpecError) as caught:
+        identified([make_row(text, row=n) for n, text in enumerate(wrong)], shelf)
+    assert len(caught.value.problems) == 100
+    assert len(shelf.asked) <= 2 + MOST_SOUGHT
