@@ -266,20 +266,19 @@ def observe_clusters(
         watched: hands on what is read of so many clusters, and may tell how far it is.
         companions_of: requests for whose companions LimitRanges and rights are read as well.
     """
+    asked: dict[ClusterId, list[models.NamespaceSpec]] = defaultdict(list)
+    for spec in companions_of:
+        asked[spec.id.cluster].append(spec)
+    # many clusters of one subscription may take over
+    roles = cache(lambda where: tuple(azure.role_assignments.list_for_subscription(where)))
 
     def read(target: ClusterId) -> ObservedCluster | MnsError:
         try:
             cluster = known.get(target) or azure.managed_clusters.get(target)
             read_utc = utc_text(now())
-            found = azure.managed_namespaces.list_by_managed_cluster(target)
-            asked = [spec for spec in companions_of if spec.id.cluster == target]
-            view, unknown = _kubernetes(cluster, kube_for, asked)
-            managed = {namespace.id.namespace_name.lower(): namespace for namespace in found}
-            for one in targets[target]:
-                name = one.namespace_name.lower()
-                is_unlisted = name not in managed and view is not None and view.is_managed(name)
-                if is_unlisted and (read_alone := item_now(one, azure)) is not None:
-                    managed[name] = read_alone
+            listed = azure.managed_namespaces.list_by_managed_cluster(target)
+            view, unknown = _kubernetes(cluster, kube_for, asked.get(target, ()))
+            managed = _managed(listed, targets[target], view, azure)
             taken = {
                 one.own_scopes[1]
                 for one in targets[target]
@@ -288,7 +287,8 @@ def observe_clusters(
             inside = {}
             if view is not None and taken and kube_for is not None:
                 kube = kube_for(cluster)
-                inside = _inside(target, azure, kube, taken)
+                held = partial(roles, target.subscription_id)
+                inside = _inside(target, azure, kube, taken, held)
                 view = replace(view, set_apart=_apart(kube))
         except MnsError as error:
             return error
@@ -304,6 +304,21 @@ def observe_clusters(
     ids = sorted(targets, key=lambda cluster: cluster.key)
     with Readers(max_workers=READERS) as pool:
         return dict(zip(ids, watched(pool.map(read, ids), len(ids)), strict=True))
+
+
+def _managed(
+    listed: Iterable[ManagedNamespace],
+    targets: Iterable[ManagedNamespaceId],
+    view: KubernetesView | None,
+    azure: AzureClient,
+) -> dict[str, ManagedNamespace]:
+    managed = {namespace.id.namespace_name.lower(): namespace for namespace in listed}
+    for one in targets:
+        name = one.namespace_name.lower()
+        is_unlisted = name not in managed and view is not None and view.is_managed(name)
+        if is_unlisted and (read_alone := item_now(one, azure)) is not None:
+            managed[name] = read_alone
+    return managed
 
 
 def read_namespaces(
@@ -390,13 +405,16 @@ def _apart(kube: KubeClient) -> tuple[str, ...]:
 
 
 def _inside(
-    cluster: ClusterId, azure: AzureClient, kube: KubeClient, old_scopes: Set[str]
+    cluster: ClusterId,
+    azure: AzureClient,
+    kube: KubeClient,
+    old_scopes: Set[str],
+    assignments: Callable[[], Iterable[RoleAssignment]],
 ) -> dict[str, Any]:
     """Return what is in namespaces that would be taken over, as `ObservedCluster.inside` has it.
 
     The lists are of the whole cluster, for a route may lead to it from anywhere.
     """
-    assignments = partial(azure.role_assignments.list_for_subscription, cluster.subscription_id)
     return _side_by_side(
         {
             **{kind: getattr(kube, kind) for kind in _INSIDE},
