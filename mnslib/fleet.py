@@ -118,10 +118,8 @@ def connect(
         "history": history,
         "prometheus_endpoint": prometheus_endpoint,
     }
-    where = {
-        "subscription_ids": _texts("subscription_ids", subscription_ids),
-        "clusters": _texts("clusters", clusters),
-    }
+    given = {"subscription_ids": subscription_ids, "clusters": clusters}
+    where = {name: _texts(name, ids) for name, ids in given.items()}
     if refused := refused_values(settings | where):
         raise ConfigError("\n".join(refused.values()))
     opened = open_target(target, cloud=cloud, credential=credential)

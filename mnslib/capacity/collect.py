@@ -56,6 +56,8 @@ _SERIES = {
     "usage_cpu": SPACE, "usage_memory": SPACE,
 }  # fmt: skip
 
+NAMESAKE = "metrics know clusters by name only, and another one has this name"
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ClusterReading:
@@ -127,38 +129,45 @@ def collect(
     grid = time_grid(now, lookback_days=lookback_days, step_minutes=step_minutes)
     targets = _targets(azure, subscription_ids=subscription_ids, clusters=clusters)
     uses = Counter(target.cluster_name.casefold() for target in targets)
-
-    def names_at(door: PrometheusClient | None) -> dict[str, ClusterNames]:
-        with suppress(PrometheusError):  # the queries of each cluster meet the same, and tell it
-            return cluster_names(door, grid) if door is not None else {}
-        return {}
-
-    called = names_at(prometheus)
+    called = _names_at(prometheus, grid)
 
     def read(target: ClusterId) -> ClusterReading:
         reading = ClusterReading(id=target)
         door = about(str(target)) if about else prometheus
         _read_present(reading, azure, kube_for, targets[target])
-        name = reading.id.cluster_name
-        if uses[name.casefold()] > 1 and door is prometheus:
-            reading.facts["no_history"] = (
-                "metrics know clusters by name only, and another one has this name"
-            )
+        if uses[target.cluster_name.casefold()] > 1 and door is prometheus:
+            reading.facts["no_history"] = NAMESAKE
         elif door is not None:
-            known = called if door is prometheus else names_at(door)
-            own = known.get(name.lower(), ClusterNames((name,)))
-            add_history(reading, door, own, grid)
+            _read_past(reading, door, called if door is prometheus else _names_at(door, grid), grid)
         return reading
 
     with Readers(max_workers=WORKERS) as pool:
         readings = list(watched(pool.map(read, targets), len(targets)))
-    names = short_names(reading.id for reading in readings)
-    for reading in readings:
-        reading.name = names[reading.id]
+    _name(readings)
     labels = {one.name: one.label for one in readings if one.history is not None}
     note = history_note(readings, grid) if prometheus else "No history asked for."
     snapshot = assemble(readings, grid, owner_label=owner_label, history_note=note)
     return snapshot if prometheus is None else with_peak_times(snapshot, prometheus, labels=labels)
+
+
+def _names_at(door: PrometheusClient | None, grid: Grid) -> dict[str, ClusterNames]:
+    with suppress(PrometheusError):  # the queries of each cluster meet the same, and tell it
+        return cluster_names(door, grid) if door is not None else {}
+    return {}
+
+
+def _read_past(
+    reading: ClusterReading, door: PrometheusClient, known: Mapping[str, ClusterNames], grid: Grid
+) -> None:
+    name = reading.id.cluster_name
+    add_history(reading, door, known.get(name.lower(), ClusterNames((name,))), grid)
+
+
+def _name(readings: Sequence[ClusterReading]) -> None:
+    """Give each reading the name under which it is shown."""
+    names = short_names(reading.id for reading in readings)
+    for reading in readings:
+        reading.name = names[reading.id]
 
 
 def _targets(
@@ -354,12 +363,8 @@ def assemble(
         for name, fact in one.facts.items():
             if fact != "":
                 fields.setdefault(name, {})[one.name] = fact
-    for name, levels in _SERIES.items():
-        own = past.pop(name)  # its rows are let go once they are in the frame
-        values = np.empty((len(grid.times), len(own)), dtype=np.float32)
-        for number, row in enumerate(own.values()):
-            values[:, number] = row
-        fields[name] = wide_frame(grid.times, list(own), values, names=levels)
+    for name in _SERIES:  # its rows are let go once they are in the frame
+        fields[name] = _frame(name, past.pop(name), grid)
     return Snapshot(
         read_utc=grid.now.astimezone(UTC),
         namespaces=namespaces.sort_values(SPACE, ignore_index=True),
@@ -380,6 +385,13 @@ def assemble(
         },
         history_note=history_note,
     )
+
+
+def _frame(name: str, samples: Samples, grid: Grid) -> pd.DataFrame:
+    values = np.empty((len(grid.times), len(samples)), dtype=np.float32)
+    for number, row in enumerate(samples.values()):
+        values[:, number] = row
+    return wide_frame(grid.times, list(samples), values, names=_SERIES[name])
 
 
 def _not_yet_there(reading: ClusterReading) -> Iterator[tuple[str, dict[str, Decimal]]]:

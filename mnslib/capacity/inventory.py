@@ -69,28 +69,7 @@ def collect_from_metrics(
         )
 
     def read(name: str) -> ClusterReading:
-        cluster, label = found[name], called.get(name, ClusterNames((name,)))
-        reading = ClusterReading(id=cluster, name=cluster.cluster_name)
-        reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
-        add_history(reading, prometheus, label, grid)
-        if reading.history is None:
-            reading.facts["unreachable"] = reading.facts["no_history"]
-            return reading
-        try:
-            spaces = past.read_samples(prometheus, query_of("namespaces", label), grid)
-            reading.busy = frozenset(name for (name,) in spaces)
-            recent, gone = _quotas(prometheus, label, reading.history, grid)
-            with suppress(PrometheusError):  # who sets limits only says which zeros are true
-                limits = past.read_samples(prometheus, query_of("limits", label), grid)
-                if limits or not any(map(_counts_limits, recent + gone)):  # else: not scraped
-                    reading.facts["limited"] = [(name, f"limits.{kind}") for name, kind in limits]
-            reading.is_remembered = True
-            reading.facts["quotas"] = recent + gone
-            _add_commitment(reading, prometheus, label, recent, grid)
-        except PrometheusError as error:
-            reading.facts["unreachable"] = "query failed"
-            reading.errors.append(str(error))
-        return reading
+        return _read(found[name], called.get(name, ClusterNames((name,))), prometheus, grid)
 
     with Readers(max_workers=WORKERS) as pool:
         readings = list(pool.map(read, found))
@@ -98,6 +77,32 @@ def collect_from_metrics(
     snapshot = assemble(readings, grid, owner_label="", history_note=note)
     labels = {reading.name: reading.label for reading in readings}
     return past.with_peak_times(snapshot, prometheus, labels=labels)
+
+
+def _read(
+    cluster: ClusterId, label: ClusterNames, prometheus: PrometheusClient, grid: past.Grid
+) -> ClusterReading:
+    reading = ClusterReading(id=cluster, name=cluster.cluster_name)
+    reading.unread = dict.fromkeys(_UNKNOWN_KINDS, NOT_IN_METRICS)
+    add_history(reading, prometheus, label, grid)
+    if reading.history is None:
+        reading.facts["unreachable"] = reading.facts["no_history"]
+        return reading
+    try:
+        spaces = past.read_samples(prometheus, query_of("namespaces", label), grid)
+        reading.busy = frozenset(name for (name,) in spaces)
+        recent, gone = _quotas(prometheus, label, reading.history, grid)
+        with suppress(PrometheusError):  # who sets limits only says which zeros are true
+            limits = past.read_samples(prometheus, query_of("limits", label), grid)
+            if limits or not any(map(_counts_limits, recent + gone)):  # else: not scraped
+                reading.facts["limited"] = [(name, f"limits.{kind}") for name, kind in limits]
+        reading.is_remembered = True
+        reading.facts["quotas"] = recent + gone
+        _add_commitment(reading, prometheus, label, recent, grid)
+    except PrometheusError as error:
+        reading.facts["unreachable"] = "query failed"
+        reading.errors.append(str(error))
+    return reading
 
 
 def _named(clusters: Sequence[str]) -> dict[str, ClusterId]:
@@ -142,6 +147,13 @@ def _quotas(
     return recent, [one for one in gone if not there.keys() & tightest_quotas([one])]
 
 
+def _by_resource(values: Mapping[past.Name, float]) -> dict[past.Name, dict[str, Decimal]]:
+    found: dict[past.Name, dict[str, Decimal]] = defaultdict(dict)
+    for (*place, resource), amount in values.items():
+        found[tuple(place)][resource] = Decimal(str(amount))
+    return found
+
+
 def _add_commitment(
     reading: ClusterReading,
     prometheus: PrometheusClient,
@@ -160,12 +172,6 @@ def _add_commitment(
         return past.values_at(prometheus, now, grid.now, seconds=seconds) or past.values_at(
             prometheus, last, grid.now, seconds=seconds
         )
-
-    def by_resource(values: Mapping[past.Name, float]) -> dict[past.Name, dict[str, Decimal]]:
-        found: dict[past.Name, dict[str, Decimal]] = defaultdict(dict)
-        for (*place, resource), amount in values.items():
-            found[tuple(place)][resource] = Decimal(str(amount))
-        return found
 
     def asked() -> Mapping[past.Name, float]:
         for source in REQUESTED[:-1]:
@@ -187,7 +193,7 @@ def _add_commitment(
             is_cordoned=bool(cordoned.get(name)),
             taints=tuple(taints[name]),
         )
-        for (name,), offer in sorted(by_resource(seen("nodes")).items())
+        for (name,), offer in sorted(_by_resource(seen("nodes")).items())
         if offer.keys() >= {"cpu", "memory"}
     ]
     # one stand-in for all pods of a namespace on a node: only their sum is known
@@ -199,7 +205,7 @@ def _add_commitment(
             node_name=node,
             containers=(Container(requests=need),),
         )
-        for (name, node), need in by_resource(asked()).items()
+        for (name, node), need in _by_resource(asked()).items()
     ]
     if not nodes or not pods:
         missing = "nodes" if not nodes else "pod requests"

@@ -101,7 +101,6 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
         file can say, and 0 where the refusal is over: see `_is_over`.
     """
     rows: list[dict[str, object]] = []
-    nothing: dict[str, object] = dict.fromkeys(_TEXTS, "")
     spaces = snapshot.namespaces
     owners = dict(zip(names_of(spaces), spaces["owner"], strict=True))
     for cluster, events in snapshot.events.items():
@@ -114,37 +113,15 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
             kind, name = one.workload_kind or one.object_kind, one.workload_name or one.object_name
             by_workload[one.namespace_name, kind, name].append(one)
         for (namespace, kind, name), found in by_workload.items():
-            lacking = {one: _lacking(one, snapshot, cluster, workloads) for one in found}
-            stuck = [one for one in found if lacking[one] != 0]
-            newest = max(stuck or found, key=lambda one: one.last_utc or _LONG_AGO)
-            own = (namespace, newest.object_kind, newest.object_name)  # a Job knows its pods
-            workload = workloads.get(own) or workloads.get((namespace, kind, name))
-            times = [at for one in found for at in (one.first_utc, one.last_utc) if at]
-            about = {
+            about: dict[str, object] = {
+                **dict.fromkeys(_TEXTS, ""),
                 "cluster_name": cluster,
                 "namespace_name": namespace,
                 "workload_kind": kind,
                 "workload_name": name,
                 "owner": owners.get((cluster, namespace), ""),
-                "count": sum(one.count for one in found),
-                "first_utc": min(times, default=None),
-                "last_utc": max(times, default=None),
-                "missing_pods": workload and max(0, workload.replicas - workload.running),
-                "message": newest.message,
             }
-            parts = read_message(newest.message)
-            if parts[0]["problem"] == EXCEEDED:
-                quotas = snapshot.quotas.get(cluster)
-                own_quotas = (
-                    None
-                    if quotas is None
-                    else {one.name: one for one in quotas if one.namespace_name == namespace}
-                )
-                if not stuck or any(_is_over(part, newest, own_quotas) for part in parts):
-                    parts = [part | {"raise_one": ZERO, "raise_all": ZERO} for part in parts]
-                else:
-                    parts = _with_raises(parts, snapshot, cluster, workload, own_quotas or {})
-            rows += [nothing | about | part for part in parts]
+            rows += [about | part for part in _parts(found, snapshot, cluster, workloads)]
     frame = pd.DataFrame(rows, columns=list(REFUSALS_COLUMNS))
     frame = frame.astype(dict.fromkeys(_AMOUNTS, "float64") | {"count": "int64"})
     for name in ("first_utc", "last_utc"):
@@ -152,6 +129,38 @@ def refusals_table(snapshot: Snapshot) -> pd.DataFrame:
     order = ["count", *WORKLOAD]
     ascending = [False, *[True] * len(WORKLOAD)]
     return frame.sort_values(order, ascending=ascending, kind="stable", ignore_index=True)
+
+
+def _parts(
+    found: Sequence[Event],
+    snapshot: Snapshot,
+    cluster: str,
+    workloads: Mapping[tuple[str, str, str], Workload],
+) -> list[dict[str, Any]]:
+    """Return what a workload whose pods were refused is short of, a row for each of its amounts."""
+    stuck = [one for one in found if _lacking(one, snapshot, cluster, workloads) != 0]
+    newest = max(stuck or found, key=lambda one: one.last_utc or _LONG_AGO)
+    own = (newest.namespace_name, newest.object_kind, newest.object_name)  # a Job knows its pods
+    maker = (newest.namespace_name, newest.workload_kind, newest.workload_name)
+    workload = workloads.get(own) or workloads.get(maker)
+    times = [at for one in found for at in (one.first_utc, one.last_utc) if at]
+    about = {
+        "count": sum(one.count for one in found),
+        "first_utc": min(times, default=None),
+        "last_utc": max(times, default=None),
+        "missing_pods": workload and max(0, workload.replicas - workload.running),
+        "message": newest.message,
+    }
+    parts = read_message(newest.message)
+    if parts[0]["problem"] == EXCEEDED:
+        quotas, own_quotas = snapshot.quotas.get(cluster), None
+        if quotas is not None:
+            own_quotas = {q.name: q for q in quotas if q.namespace_name == newest.namespace_name}
+        if not stuck or any(_is_over(part, newest, own_quotas) for part in parts):
+            parts = [part | {"raise_one": ZERO, "raise_all": ZERO} for part in parts]
+        else:
+            parts = _with_raises(parts, snapshot, cluster, workload, own_quotas or {})
+    return [about | part for part in parts]
 
 
 def _lacking(

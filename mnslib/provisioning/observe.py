@@ -215,9 +215,12 @@ def observe(
             error here: the plan reports it with the row that names it.
     """
     wanted = list(specs)
-    targets: dict[ClusterId, list[ManagedNamespaceId]] = {}
+    targets: dict[ClusterId, list[ManagedNamespaceId]] = defaultdict(list)
+    beside: dict[ClusterId, list[models.NamespaceSpec]] = defaultdict(list)
     for spec in wanted:
-        targets.setdefault(spec.id.cluster, []).append(spec.id)
+        targets[spec.id.cluster].append(spec.id)
+        if companions.asked(spec.in_full):
+            beside[spec.id.cluster].append(spec)
     clusters = {key: one.cluster for key, one in known.clusters.items()} if known else {}
     found = observe_clusters(
         targets,
@@ -226,7 +229,7 @@ def observe(
         now=now,
         known=clusters,
         may_adopt={s.id for s in wanted if s.in_full.adoption_policy not in models.NOT_TAKEN},
-        companions_of=[spec for spec in wanted if companions.asked(spec.in_full)],
+        beside=beside,
     )
     for error in found.values():
         if isinstance(error, MnsError) and not isinstance(error, ArmNotFoundError):
@@ -251,7 +254,7 @@ def observe_clusters(
     known: Mapping[ClusterId, ManagedCluster] = MappingProxyType({}),
     may_adopt: Set[ManagedNamespaceId] = frozenset(),
     watched: Callable[[Iterator[Any], int], Iterable[Any]] = lambda found, _: found,
-    companions_of: Sequence[models.NamespaceSpec] = (),
+    beside: Mapping[ClusterId, Sequence[models.NamespaceSpec]] = MappingProxyType({}),
 ) -> dict[ClusterId, ObservedCluster | MnsError]:
     """Return the state of each cluster in the order of their ids, or why it cannot be read.
 
@@ -264,11 +267,8 @@ def observe_clusters(
         may_adopt: namespaces that are taken over where they are on the cluster, unmanaged; what
             that does is read as well.
         watched: hands on what is read of so many clusters, and may tell how far it is.
-        companions_of: requests for whose companions LimitRanges and rights are read as well.
+        beside: requests for whose companions LimitRanges and rights are read as well, by cluster.
     """
-    asked: dict[ClusterId, list[models.NamespaceSpec]] = defaultdict(list)
-    for spec in companions_of:
-        asked[spec.id.cluster].append(spec)
     # many clusters of one subscription may take over
     roles = cache(lambda where: tuple(azure.role_assignments.list_for_subscription(where)))
 
@@ -277,7 +277,7 @@ def observe_clusters(
             cluster = known.get(target) or azure.managed_clusters.get(target)
             read_utc = utc_text(now())
             listed = azure.managed_namespaces.list_by_managed_cluster(target)
-            view, unknown = _kubernetes(cluster, kube_for, asked.get(target, ()))
+            view, unknown = _kubernetes(cluster, kube_for, beside.get(target, ()))
             managed = _managed(listed, targets[target], view, azure)
             taken = {
                 one.own_scopes[1]

@@ -184,12 +184,7 @@ def run_notebook(
     watch = Watch()
     limit = Timer((time_limit_minutes or 0) * 60, watch.on_time_limit)
     with signals_to(watch.on_signal, signal.SIGINT, signal.SIGTERM):
-        try:
-            directory = project.new_run_directory(
-                folder, notebook=path.stem, environment=environment, started=started
-            )
-        except ConfigError as error:
-            raise told_refusal(error, path.stem, environment, asked) from error
+        directory = _new_directory(folder, path.stem, environment, started, asked)
         on_begin(directory.name)
         watch.path = directory / "notebook.ipynb"
         try:
@@ -215,6 +210,17 @@ def run_notebook(
         notice=notice,
         is_late=watch.is_late,
     )
+
+
+def _new_directory(
+    folder: Path, notebook: str, environment: str, started: datetime, asked: Mapping[str, Any]
+) -> Path:
+    try:
+        return project.new_run_directory(
+            folder, notebook=notebook, environment=environment, started=started
+        )
+    except ConfigError as error:
+        raise told_refusal(error, notebook, environment, asked) from error
 
 
 def _end(directory: Path, result: dict[str, Any], asked: Mapping[str, Any]) -> str:
