@@ -143,7 +143,8 @@ def test_a_report_follows_the_notebook_that_is_open_and_the_cell_that_failed(
     for cell in story["cells"]:
         if cell["cell_type"] == "code":
             cell |= {"execution_count": 7, "outputs": [old]}
-    story["cells"][3]["source"] = "## What Jo asks"
+    (heading,) = (one for one in story["cells"] if one["source"][0].startswith("## What is asked"))
+    heading["source"] = "## What Jo asks"
     mine = tmp_path / "mine.ipynb"
     mine.write_text(json.dumps(story), encoding="utf-8")
     kernel(f"import os; os.environ['JPY_SESSION_NAME'] = {str(mine)!r}")
